@@ -1,0 +1,54 @@
+"""Orrery: the complete loop of deep learning on the data platform you already have.
+
+Importing this package loads nothing heavy: each name below is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orrery.data.table import Table as Table
+    from orrery.data.table import read as read
+    from orrery.estimators.estimator import Estimator as Estimator
+    from orrery.estimators.estimator import fit as fit
+    from orrery.estimators.model import Model as Model
+    from orrery.evaluation.report import Report as Report
+    from orrery.flow.flow import Flow as Flow
+    from orrery.registry.load import load as load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Table": "orrery.data.table",
+    "read": "orrery.data.table",
+    "Estimator": "orrery.estimators.estimator",
+    "fit": "orrery.estimators.estimator",
+    "Model": "orrery.estimators.model",
+    "Report": "orrery.evaluation.report",
+    "Flow": "orrery.flow.flow",
+    "load": "orrery.registry.load",
+    "publish": "orrery.feedback.publish",
+    "retrain": "orrery.feedback.retrain",
+    "promote": "orrery.feedback.promotion",
+    "rollback": "orrery.feedback.promotion",
+    "outcomes": "orrery.feedback.outcomes",
+    "drift": "orrery.feedback.drift",
+    "serve": "orrery.serving.online.server",
+}
+"""Public name -> the module it lives in."""
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'orrery' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

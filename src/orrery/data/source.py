@@ -1,0 +1,43 @@
+"""What a source is: a place that holds rows, and how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orrery.aggregate import RecordBatch
+from orrery.schema import Schema
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A part of a source that one worker reads: small, picklable, and independent of the others."""
+
+    index: int
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """What the source needs to find it: a path, a row group, a key range."""
+    rows: int | None = None
+    size_bytes: int | None = None
+
+
+class Source(Protocol):
+    """One place that holds rows. Adding one is a new file in ``data/sources/``."""
+
+    def schema(self) -> Schema:
+        """The columns; kinds where the place knows them."""
+
+    def partitions(self) -> Sequence[Partition]:
+        """The parts, in the source's own order."""
+
+    def read(
+        self,
+        partition: Partition,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        start: int = 0,
+    ) -> Iterator[RecordBatch]:
+        """Rows of one part, in order, from row ``start`` of what passes ``where`` (an SQL condition)."""
+
+    def fingerprint(self) -> str:
+        """What the data is: equal as long as the rows are, for cache and lineage."""

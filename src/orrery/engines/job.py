@@ -1,0 +1,57 @@
+"""What can be asked of an engine: four kinds of job, each a value that can be printed and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one worker needs."""
+
+    cpus: int = 1
+    gpus: int = 0
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Map:
+    """A function of a record batch, over every batch of a table; results keep the table's order."""
+
+    task: Callable[[Any], Any]
+    table: Any
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Gather:
+    """An aggregate over a table: summarized in parts, merged, finished."""
+
+    aggregate: Any
+    table: Any
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Gang:
+    """Workers that start all together or not at all; each gets its :class:`World`."""
+
+    task: Callable[[Any], Any]
+    workers: int = 1
+    resources: Resources = field(default_factory=Resources)
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Each:
+    """One call per item, as many at a time as there are slots."""
+
+    task: Callable[[Any], Any]
+    items: Sequence[Any]
+    resources: Resources = field(default_factory=Resources)
+    deadline_s: float | None = None
+
+
+Job = Map | Gather | Gang | Each

@@ -1,0 +1,53 @@
+"""What a learner is: settings that turn encoded rows and their labels into a predictor."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orrery.data.profile import Profile
+from orrery.features.feature import Encoded, Feature
+from orrery.features.target import Target
+from orrery.schema import Schema
+from orrery.spec import Choice
+from orrery.training.events import Observer
+from orrery.training.feed import Feed
+from orrery.training.world import World
+
+
+class Predictor(Protocol):
+    """Encoded blocks in, scores out; saved as plain files, loaded without the learner that made it."""
+
+    kind: ClassVar[str]
+
+    def predict(self, blocks: Mapping[str, Encoded]) -> NDArray[np.float64]:
+        """Scores [n, width]: CATEGORY and LABELS probabilities, NUMBER [n, 1] and VECTOR values."""
+
+    def files(self) -> dict[str, bytes]:
+        """What to save: file name -> content. JSON, Arrow, safetensors, ONNX or the tree library's text."""
+
+    @classmethod
+    def load(cls, files: Mapping[str, bytes], target: Target) -> Self:
+        """The predictor again. The files may be a stranger's: nothing in them is run."""
+
+
+class Learner(Choice):
+    """Settings of how to learn. ``fit`` runs inside a gang of one or more workers."""
+
+    family: ClassVar[str] = "orrery.learners"
+
+    @abstractmethod
+    def features(self, schema: Schema, profile: Profile, target: Target) -> tuple[Feature, ...]:
+        """The features this learner likes by default, for columns whose kinds are known."""
+
+    @abstractmethod
+    def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:
+        """Learn. ``feed.validation`` is held out for early stopping, where there is one."""
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting, for people."""
+        return self.to_dict()

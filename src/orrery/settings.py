@@ -1,0 +1,25 @@
+"""What the environment decides: a few variables, ``ORRERY_SECTION__KEY``, read when asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """Where Orrery keeps models, runs, caches and recorded predictions of a project.
+
+    ``ORRERY_HOME``; by default ``.orrery`` in the current folder.
+    """
+    return Path(os.environ.get("ORRERY_HOME") or ".orrery")
+
+
+def registry_url() -> str:
+    """Where models are published: ``ORRERY_REGISTRY__URL``; by default a folder in :func:`home`."""
+    return os.environ.get("ORRERY_REGISTRY__URL") or str(home() / "registry")
+
+
+def progress() -> bool | None:
+    """``ORRERY_PROGRESS`` switches progress bars on (1) or off (0); unset, terminals decide."""
+    value = os.environ.get("ORRERY_PROGRESS")
+    return None if value in {None, ""} else value not in {"0", "false", "no"}
