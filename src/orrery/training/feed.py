@@ -1,0 +1,242 @@
+"""The feed: rows encoded once, then handed out in one order that depends on nothing but seed and epoch.
+
+The order of epoch *e* is a permutation drawn from Philox(seed, e). Global batch *k* is its k-th slice, and
+worker *r* of *n* takes its part of every slice. So threads, workers and stops change nothing: to go on
+after a stop, ask for the batches from ``start``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orrery.data.rowhash import row_hashes
+from orrery.data.table import Table
+from orrery.errors import EmptyTableError, SettingsError, UnknownColumnError
+from orrery.features.feature import Encoded, Output, Role
+from orrery.features.forms import Form, lift
+from orrery.features.plan import FeaturePlan
+from orrery.features.target import Target
+from orrery.spec import stable_key
+from orrery.training.blocks import BlockStore, take_rows
+from orrery.training.world import World
+
+MEMORY_BYTES = 512 << 20
+"""Encoded rows beyond this lie in an unnamed scratch file, mapped into memory."""
+
+_CHUNK_BYTES = 32 << 20  # of encoded rows made at a time
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some encoded rows. ``rows`` are their numbers in the feed; no ``weight`` means that all count alike."""
+
+    blocks: dict[str, Encoded]
+    target: NDArray[Any]
+    weight: NDArray[np.float64] | None
+    rows: NDArray[np.int64]
+
+
+class Feed:
+    """Encoded rows with their targets.
+
+    >>> from orrery.schema import Kind
+    >>> target = Target(name="y", kind=Kind.NUMBER, type="double")
+    >>> x = Output(name="x", role=Role.NUMBER)
+    >>> feed = Feed.of((x,), target, {"x": np.array([[1.0], [2.0], [3.0]])}, np.array([2.0, 4.0, 6.0]))
+    >>> [batch.rows.tolist() for batch in feed.batches(epoch=0, size=2, shuffle=False)]
+    [[0, 1], [2]]
+    >>> feed.take(np.array([2])).blocks["x"]
+    array([[3.]])
+    """
+
+    def __init__(
+        self,
+        outputs: tuple[Output, ...],
+        target: Target,
+        whole: Batch,
+        hashes: NDArray[np.uint64],
+        *,
+        validation: Feed | None = None,
+        seed: int = 0,
+        fingerprint: str = "",
+    ) -> None:
+        self.outputs = outputs
+        self.target = target
+        self.hashes = hashes
+        self.validation = validation
+        self.seed = seed
+        self.rows = len(whole.target)
+        self._whole = whole
+        self._index: NDArray[np.int64] | None = None  # of a subset: its rows' places in ``_whole``
+        self._fingerprint = fingerprint
+
+    @classmethod
+    def of(
+        cls,
+        outputs: Sequence[Output],
+        target: Target,
+        blocks: Mapping[str, Encoded],
+        values: NDArray[Any],
+        *,
+        weight: NDArray[np.float64] | None = None,
+        validation: Feed | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """A feed of arrays that are already encoded; rows are told apart by their numbers."""
+        rows = np.arange(len(values), dtype=np.int64)
+        whole = Batch(dict(blocks), values, weight, rows)
+        return cls(tuple(outputs), target, whole, rows.astype(np.uint64), validation=validation, seed=seed)
+
+    @classmethod
+    def build(
+        cls,
+        plan: FeaturePlan,
+        target: Target,
+        table: Table,
+        *,
+        validation: Table | None = None,
+        weight: str | None = None,
+        seed: int = 0,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> Self:
+        """Encode a table in one pass (and the held-out rows in another).
+
+        Training rows are encoded as such: a feature that saw their labels leaves each row's own fold out.
+        Raises EmptyTableError, UnknownColumnError, TargetError, and SettingsError for weights that are none.
+        """
+        held = None
+        if validation is not None:
+            held = cls._encode(plan, target, validation, weight, memory_bytes, training=False)
+        feed = cls._encode(plan, target, table, weight, memory_bytes, training=True)
+        feed.validation, feed.seed = held, seed
+        return feed
+
+    @classmethod
+    def _encode(
+        cls,
+        plan: FeaturePlan,
+        target: Target,
+        table: Table,
+        weight: str | None,
+        memory_bytes: int,
+        *,
+        training: bool,
+    ) -> Self:
+        columns = list(dict.fromkeys([*plan.inputs, target.name, *([weight] if weight else [])]))
+        for name in columns:
+            if name not in table.schema:
+                raise UnknownColumnError(name, table.schema.names)
+        store = BlockStore(plan.outputs, memory_bytes)
+        hashes, values, weights = [], [], []
+        for batch in table.batches(_rows_at_a_time(plan.outputs), columns=columns):
+            hashes.append(row_hashes(batch, columns))
+            values.append(target.encode(batch.column(target.name)))
+            if weight:
+                weights.append(_weights(batch.column(weight), weight))
+            store.append(plan.encode(batch, training=training))
+        if not sum(map(len, values)):
+            raise EmptyTableError(
+                "There are no rows to learn from." if training else "There are no rows to validate on.",
+                hint="Check the query, the file or the split that gave this table.",
+            )
+        joined = np.concatenate(values)
+        rows = np.arange(len(joined), dtype=np.int64)
+        whole = Batch(store.finish(), joined, np.concatenate(weights) if weight else None, rows)
+        return cls(tuple(plan.outputs), target, whole, np.concatenate(hashes))
+
+    @property
+    def fingerprint(self) -> str:
+        """What the rows are, in their order: the same wherever they lay before."""
+        if not self._fingerprint:
+            digest = hashlib.sha256(np.ascontiguousarray(self.hashes).tobytes())
+            everything = self.all()
+            digest.update(np.ascontiguousarray(everything.target).tobytes())
+            if everything.weight is not None:
+                digest.update(everything.weight.tobytes())
+            outputs = [output.to_dict() for output in self.outputs]
+            held = self.validation.fingerprint if self.validation else None
+            self._fingerprint = stable_key(digest.hexdigest(), outputs, self.target.to_dict(), held)
+        return self._fingerprint
+
+    def all(self) -> Batch:
+        """Everything; zero-copy, but for a subset, whose rows are gathered."""
+        return self._whole if self._index is None else self.take(np.arange(self.rows, dtype=np.int64))
+
+    def take(self, rows: NDArray[np.int64]) -> Batch:
+        """Some rows, by number, in the order asked for."""
+        places = rows if self._index is None else self._index[rows]
+        whole = self._whole
+        blocks = {name: take_rows(block, places) for name, block in whole.blocks.items()}
+        weight = None if whole.weight is None else whole.weight[places]
+        return Batch(blocks, np.take(whole.target, places, axis=0), weight, rows)
+
+    def batches(
+        self, epoch: int, size: int, *, start: int = 0, shuffle: bool = True, world: World | None = None
+    ) -> Iterator[Batch]:
+        """This worker's part of each global batch from batch ``start``; the last may be short."""
+        order = self.order(epoch) if shuffle else np.arange(self.rows, dtype=np.int64)
+        rank, workers = (world.rank, world.size) if world else (0, 1)
+        for low in range(start * size, self.rows, size):
+            batch = order[low : low + size]
+            part = batch[len(batch) * rank // workers : len(batch) * (rank + 1) // workers]
+            yield self.take(part)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The order of the rows in an epoch: a pure function of seed, epoch and the number of rows."""
+        key = np.array([self.seed & 0xFFFF_FFFF_FFFF_FFFF, epoch], np.uint64)
+        return np.random.Generator(np.random.Philox(key=key)).permutation(self.rows)
+
+    def subset(self, rows: NDArray[np.int64], validation_rows: NDArray[np.int64] | None = None) -> Feed:
+        """A view of some rows (a fold), perhaps with others to validate on; nothing is copied yet."""
+        part = Feed(self.outputs, self.target, self._whole, self.hashes[rows], seed=self.seed)
+        part.rows = len(rows)
+        part._index = rows if self._index is None else self._index[rows]
+        part.validation = self.subset(validation_rows) if validation_rows is not None else None
+        return part
+
+    def view(self, group: str) -> Feed:
+        """Only the outputs under ``group/``, named without it. An empty group is everything."""
+        if not group:
+            return self
+        prefix = f"{group}/"
+        chosen = {o.name: o.replace(name=o.name.removeprefix(prefix)) for o in self.outputs}
+        chosen = {name: output for name, output in chosen.items() if name.startswith(prefix)}
+        blocks = {output.name: self._whole.blocks[name] for name, output in chosen.items()}
+        whole = Batch(blocks, self._whole.target, self._whole.weight, self._whole.rows)
+        held = self.validation.view(group) if self.validation else None
+        part = Feed(tuple(chosen.values()), self.target, whole, self.hashes, validation=held, seed=self.seed)
+        part.rows, part._index = self.rows, self._index
+        return part
+
+    def close(self) -> None:
+        """Let go of the rows; the scratch file, which has no name, goes with them."""
+        empty = np.zeros(0, np.int64)
+        self._whole = Batch({}, empty, None, empty)
+        self.hashes, self._index, self.rows = empty.astype(np.uint64), None, 0
+        if self.validation is not None:
+            self.validation.close()
+
+
+def _rows_at_a_time(outputs: Sequence[Output]) -> int:
+    """How many rows to encode at once, so that a chunk of pictures is no larger than one of numbers."""
+    row_bytes = 0
+    for output in outputs:
+        values = 64 if output.role is Role.BAG else max(output.width, int(np.prod(output.shape or (1,))))
+        row_bytes += values * (np.dtype(output.dtype).itemsize if output.role is Role.TENSOR else 8)
+    return max(64, min(65_536, _CHUNK_BYTES // max(row_bytes, 1)))
+
+
+def _weights(column: Any, name: str) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = lift(column, Form.FLOAT, name)
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise SettingsError(
+            f"The weight column {name!r} holds missing, infinite or negative values.",
+            hint="A weight is a finite number of at least 0.",
+        )
+    return values
