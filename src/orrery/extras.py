@@ -17,6 +17,7 @@ EXTRA_OF = {
     "onnxscript": "network",
     "lightgbm": "boosted",
     "sklearn": "linear",
+    "scipy": "linear",
     "fastapi": "server",
     "uvicorn": "server",
     "prometheus_client": "server",

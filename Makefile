@@ -1,0 +1,49 @@
+# Everything lives in .venv of this checkout. Needs Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE :=
+# Threads that wait for work must not burn the core that does it.
+export OMP_WAIT_POLICY := PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast check format bench clean lock
+
+help:  ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## set up .venv and install Orrery with everything that one machine needs
+
+$(STAMP): pyproject.toml requirements/dev.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh "$(VENV)"
+	@touch $@
+
+demo: setup  ## the whole loop on real handwritten digits: read, learn, serve, retrain, promote
+	@cd examples/digits && ../../$(BIN)/python demo.py
+
+test: setup  ## all tests; starts the servers they need, skips what this machine cannot have
+	@$(BIN)/python -m pytest
+
+test-fast: setup  ## the tests for daily work: without the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+check: setup  ## format, lint, types, layers, sizes
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python scripts/check_sizes.py
+
+format: setup  ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup  ## every claim of speed beside its reference; one with ONLY=loop
+	@$(BIN)/python -m benchmarks.harness $(ONLY)
+
+clean:  ## remove what building and testing left, but not .venv
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+lock: setup  ## pin the newest versions that fit together (no addresses in the file)
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra dev --no-header --no-annotate --upgrade pyproject.toml -o requirements/dev.txt
