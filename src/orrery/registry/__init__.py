@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""Published models: names, versions, aliases, lineage."""
