@@ -8,12 +8,13 @@ A transform holds plain state (JSON and Arrow arrays) and turns *lifted* columns
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from orrery.aggregate import RecordBatch
 from orrery.features.forms import Bag, Form, Lifted
@@ -55,6 +56,16 @@ class Output(Spec):
 Encoded = NDArray[Any] | Bag
 
 
+def block_name(kind: str, columns: Sequence[str]) -> str:
+    """What an encoded block is called: the kind and the columns; many columns are counted.
+
+    >>> block_name("number", ["age", "height"]), block_name("number", ["a", "b", "c", "d"])
+    ('number:age,height', 'number:a,b+2')
+    """
+    shown = ",".join(columns) if len(columns) <= 3 else f"{columns[0]},{columns[1]}+{len(columns) - 2}"
+    return f"{kind}:{shown}"
+
+
 class Transform:
     """A fitted feature. Pure: the same columns give the same blocks, one row or a million.
 
@@ -67,6 +78,8 @@ class Transform:
 
     inputs: tuple[str, ...]
     outputs: tuple[Output, ...]
+    folded_by: tuple[str, ...] = ()
+    """The columns whose values together decide a row's fold; only where training differs from applying."""
 
     @abstractmethod
     def apply(self, *columns: Lifted) -> tuple[Encoded, ...]:
@@ -94,8 +107,10 @@ class Feature(Choice):
 
     family: ClassVar[str] = "orrery.features"
     form: ClassVar[Form]
+    transform: ClassVar[type[Transform]]
+    """What it becomes; found by ``kind`` when a model is loaded."""
 
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = Field(min_length=1)
     """The columns it reads. A feature of numbers takes many at once, as one block."""
     group: str = ""
     """Puts the outputs under ``group/``, so that several learners can share one plan."""
@@ -104,6 +119,10 @@ class Feature(Choice):
     def needs(self) -> tuple[str, ...]:
         """Every column that ``summarize`` reads; a supervised feature adds the target."""
         return self.columns
+
+    def beside(self, columns: tuple[str, ...]) -> Feature:
+        """The same feature, told which columns the plan reads; one that cuts rows into folds asks for it."""
+        return self
 
     @abstractmethod
     def summarize(self, batch: RecordBatch) -> Any:

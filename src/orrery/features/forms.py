@@ -88,6 +88,8 @@ def lift(column: Any, form: Form, name: str) -> Lifted:
             f"Column {name!r} of type {column.type} cannot be read as {form.value}: {error}.",
             hint="Say what the column means with kinds={...}, or convert it first.",
         ) from None
+    except _UnfitError as unfit:
+        raise bad_row(name, unfit.row, f"{_short(unfit.value)} cannot be read as {form.value}.") from None
 
 
 def lift_values(values: Sequence[object], form: Form, name: str) -> Lifted:
@@ -95,9 +97,21 @@ def lift_values(values: Sequence[object], form: Form, name: str) -> Lifted:
     try:
         return _FROM_VALUES[form](values)
     except _UnfitError as unfit:
-        raise BadRowError(
-            f"Column {name!r} of row {unfit.row}: {unfit.value!r:.80} cannot be read as {form.value}."
-        ) from None
+        raise bad_row(name, unfit.row, f"{_short(unfit.value)} cannot be read as {form.value}.") from None
+
+
+def bad_row(column: str, row: int, reason: str) -> BadRowError:
+    """One value cannot be read; ``row`` counts from 0 within the batch.
+
+    >>> print(bad_row("image", 3, "not a picture."))
+    row 3: Column 'image': not a picture.
+    """
+    return BadRowError(f"Column {column!r}: {reason}", pointer=f"row {row}")
+
+
+def _short(value: object) -> str:
+    text = repr(value[:80] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class _UnfitError(Exception):

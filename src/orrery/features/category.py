@@ -1,0 +1,94 @@
+"""Categories as codes, by a vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from orrery.aggregate import RecordBatch
+from orrery.features import state
+from orrery.features.feature import Encoded, Feature, Output, Role, Transform, block_name
+from orrery.features.forms import Coded, Form, lift
+from orrery.features.vocabulary import LIMIT, Counts, choose, count, merge_counts
+
+MISSING, UNSEEN, FIRST = 0, 1, 2
+"""The codes of a missing value, of one never seen (or too rare), and of the most frequent one."""
+
+
+class CategoryTransform(Transform):
+    """One CODE block: a position per column, ``sizes`` codes each."""
+
+    kind = "category"
+    form = Form.CODED
+
+    def __init__(self, inputs: tuple[str, ...], words: Sequence[Sequence[str]]) -> None:
+        self.inputs = inputs
+        self.words = words  # per column, in the order of their codes
+        self._codes = [{word: FIRST + i for i, word in enumerate(column)} for column in words]
+        self.outputs = (
+            Output(
+                name=block_name(self.kind, inputs),
+                role=Role.CODE,
+                width=len(inputs),
+                sizes=tuple(FIRST + len(column) for column in words),
+                dtype="int32",
+                names=inputs,
+            ),
+        )
+
+    def apply(self, *columns: Coded) -> tuple[Encoded, ...]:
+        """int32 [n, k]."""
+        out = np.empty((len(columns[0].codes), len(columns)), np.int32)
+        for j, ((codes, values), code_of) in enumerate(zip(columns, self._codes, strict=True)):
+            table = [code_of.get(value, UNSEEN) for value in values]
+            table.append(MISSING)  # the code -1 finds the last one
+            out[:, j] = table[codes[0]] if len(codes) == 1 else np.array(table, np.int32)[codes]
+        return (out,)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The words of each column."""
+        arrays = {str(i): state.arrow_texts(column) for i, column in enumerate(self.words)}
+        return {"inputs": list(self.inputs)}, arrays
+
+    @classmethod
+    def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        """Checked. Raises ModelFormatError."""
+        inputs = state.columns(values)
+        return cls(inputs, [state.texts(arrays, str(i)) for i in range(len(inputs))])
+
+
+class Category(Feature):
+    """A code for each value: 0 missing, 1 unseen, 2 and up by frequency, then by name.
+
+    >>> import pyarrow as pa
+    >>> category = Category(columns=("city",))
+    >>> fitted = category.finish(category.summarize(pa.record_batch({"city": ["Bern", "Rome", "Rome"]})))
+    >>> fitted.apply(Coded(np.array([0, 1, 2, -1]), ["Rome", "Bern", "Oslo"]))[0].T
+    array([[2, 3, 1, 0]], dtype=int32)
+    """
+
+    form: ClassVar[Form] = Form.CODED
+    transform: ClassVar[type[Transform]] = CategoryTransform
+
+    kind: Literal["category"] = "category"
+    min_count: int = Field(default=1, ge=1)
+    """Values that occur less often share the code of unseen ones."""
+    max_size: int = Field(default=10_000, ge=1, le=LIMIT)
+    """Values that have a code of their own, at most."""
+
+    def summarize(self, batch: RecordBatch) -> list[Counts]:
+        """How often each value occurs, per column."""
+        return [count(lift(batch.column(name), Form.CODED, name), name) for name in self.columns]
+
+    def merge(self, left: list[Counts], right: list[Counts]) -> list[Counts]:
+        """Exact."""
+        return [merge_counts(a, b, name) for a, b, name in zip(left, right, self.columns, strict=True)]
+
+    def finish(self, summary: list[Counts]) -> CategoryTransform:
+        """The words of each column."""
+        return CategoryTransform(
+            self.columns, [choose(counts, self.min_count, self.max_size) for counts in summary]
+        )
