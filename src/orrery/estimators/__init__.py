@@ -1,1 +1,6 @@
-"""TODO one sentence."""
+"""Estimators: what is fitted, the model that comes out, and how it is saved."""
+
+from __future__ import annotations
+
+KINDS: dict[str, str] = {"estimator": "orrery.estimators.estimator:Estimator"}
+"""Kind of what can be fitted -> ``module:Class``. Plug-ins add theirs by the entry point ``orrery.estimators``."""

@@ -1,0 +1,152 @@
+"""An estimator: the settings of a fit. ``fit`` infers what is left open, learns features and predictor, gives a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field as Setting
+
+from orrery.data.table import Table, read
+from orrery.engines.engine import Engine
+from orrery.errors import SettingsError, did_you_mean, listing
+from orrery.estimators.fitting import fit_model
+from orrery.estimators.model import Model
+from orrery.estimators.recipe import Recipe
+from orrery.estimators.resolving import resolve
+from orrery.features.feature import Feature
+from orrery.learners.learner import Learner
+from orrery.schema import Kind
+from orrery.training.events import Observer
+from orrery.training.progress import bars
+
+
+class Estimator(Recipe):
+    """Which column to predict, from what, and how to learn. Only ``target`` is needed; the rest is inferred.
+
+    >>> estimator = Estimator(target="price", kinds={"postcode": Kind.CATEGORY}, ignore=("name",))
+    >>> estimator.learner.kind
+    'auto'
+    """
+
+    kind: Literal["estimator"] = "estimator"
+    target: str
+    """The column to predict."""
+    kinds: dict[str, Kind] = Setting(default_factory=dict)
+    """What columns mean, where inference would be wrong: ``{"postcode": "category"}``."""
+    features: tuple[Feature, ...] | None = None
+    """What to learn from the columns; by default what the learner likes for their kinds."""
+    learner: Learner = Setting(default_factory=lambda: Learner.of({"kind": "auto"}))
+    """How to learn: ``auto`` tries several kinds, ``network``, ``boosted``, ``linear``."""
+    weight: str | None = None
+    """A column that says how much each row counts."""
+    ignore: tuple[str, ...] = ()
+    """Columns not to learn from."""
+    seed: int = 0
+    """Decides everything that is drawn at random."""
+    validation_share: float = Setting(default=0.1, ge=0.0, le=0.5)
+    """The share of rows held out to stop early, for learners that do, unless validation rows are given."""
+
+    def resolve(self, table: Any) -> Estimator:
+        """The same estimator with everything inferred filled in; ``to_dict()`` prints it in full.
+
+        Reads the table once, to see what its columns hold. Raises as ``fit`` would.
+        """
+        return resolve(self, as_table(table)).estimator
+
+    def fit(
+        self,
+        table: Any,
+        *,
+        validation: Any = None,
+        engine: Engine | None = None,
+        workers: int = 1,
+        observers: Sequence[Observer] = (),
+        folder: str | Path | None = None,
+    ) -> Model:
+        """Learn from the rows of a table.
+
+        ``validation`` are rows to stop early on. ``folder`` keeps checkpoints: the same call after a crash
+        goes on from the last one; by default a folder in ORRERY_HOME named by settings and data.
+        Raises DataError, TargetError, FitError, SettingsError.
+        """
+        held = None if validation is None else as_table(validation)
+        return fit_model(
+            resolve(self, as_table(table)),
+            validation=held,
+            engine=engine,
+            workers=workers,
+            observers=observers,
+            folder=None if folder is None else Path(folder),
+        )
+
+
+def fit(
+    table: Any,
+    target: str,
+    *,
+    learner: str | Learner = "auto",
+    validation: Any = None,
+    kinds: Mapping[str, str | Kind] | None = None,
+    features: Sequence[Feature] | None = None,
+    seed: int = 0,
+    observers: Sequence[Observer] = (),
+    progress: bool | None = None,
+    folder: str | Path | None = None,
+    **settings: Any,
+) -> Model:
+    """Learn to predict the column ``target`` from the others. Kinds, features and learner are inferred.
+
+    ``table`` is a Table or what :func:`orrery.read` takes. ``settings`` are the learner's (``epochs=5``), or
+    the estimator's (``weight="w"``, ``ignore=("id",)``). ``progress`` shows bars; by default in a terminal.
+
+    >>> rows = [{"x": float(i), "y": 2.0 * i + 1.0} for i in range(50)]
+    >>> model = fit(rows, "y", learner="linear")
+    >>> round(model.predict({"x": 10.5})["prediction"], 1)
+    22.0
+    """
+    own = {name: settings.pop(name) for name in list(settings) if name in Estimator.model_fields}
+    estimator = Estimator.from_dict(
+        {
+            **own,
+            "target": target,
+            "kinds": dict(kinds or {}),
+            "features": None if features is None else tuple(features),
+            "learner": _learner(learner, settings),
+            "seed": seed,
+        }
+    )
+    shown = bars(progress)
+    try:
+        watching = [*observers, shown] if shown else list(observers)
+        return estimator.fit(table, validation=validation, observers=watching, folder=folder)
+    finally:
+        close = getattr(shown, "close", None)
+        if close is not None:  # also after an error, so that the terminal is left as it was
+            close()
+
+
+def as_table(data: Any) -> Table:
+    """A Table, as it is or read."""
+    return data if isinstance(data, Table) else read(data)
+
+
+def _learner(learner: str | Learner, settings: Mapping[str, Any]) -> Learner:
+    """A learner from its name or itself, with some settings changed. Raises SettingsError that names both."""
+    if isinstance(learner, str):
+        member = Learner.member(learner)
+        _check_known(member.model_fields, settings, learner)
+        return Learner.of({"kind": learner, **settings})
+    _check_known(type(learner).model_fields, settings, learner.kind)
+    return learner.replace(**settings) if settings else learner
+
+
+def _check_known(known: Mapping[str, Any], settings: Mapping[str, Any], kind: str) -> None:
+    for name in settings:
+        if name not in known:
+            options = sorted({*known, *Estimator.model_fields} - {"kind", "target"})
+            raise SettingsError(
+                f"fit has no setting {name!r}; the learner {kind!r} and the estimator have {listing(options, 40)}.",
+                hint=did_you_mean(name, options),
+            )

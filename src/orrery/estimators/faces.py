@@ -1,0 +1,104 @@
+"""The kinds of rows that ``predict`` takes, and how each gets its predictions beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from orrery.data.table import Table
+from orrery.errors import SchemaError, SettingsError
+from orrery.estimators.signature import Signature
+
+
+class Predicts(Protocol):
+    """What is needed of a model to answer any kind of rows."""
+
+    signature: Signature
+
+    def predict_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch with its predictions."""
+
+    def predict_values(self, columns: Mapping[str, Sequence[object]], rows: int) -> list[dict[str, Any]]:
+        """The answers alone, from Python values."""
+
+
+def predict_as(model: Predicts, data: Any) -> Any:
+    """The rows with their predictions, as the kind of thing they came in."""
+    if isinstance(data, Mapping):
+        return _rows(model, [data])[0]
+    if isinstance(data, list | tuple):
+        return _rows(model, data)
+    if isinstance(data, Table):
+        return _table(model, data)
+    if isinstance(data, pa.RecordBatch):
+        return model.predict_batch(data)
+    if isinstance(data, pa.Table):
+        return _arrow(model, data)
+    for package, answer in (("pandas", _pandas), ("polars", _polars)):
+        library = sys.modules.get(package)  # a frame can only come from a package that is loaded
+        if library is not None and isinstance(data, library.DataFrame):
+            return answer(model, data)
+    raise SettingsError(
+        f"predict cannot answer a {type(data).__name__}.",
+        hint="Give it a Table (ory.read(...)), a pandas or Polars DataFrame, an Arrow table, a list of dicts, or a dict.",
+    )
+
+
+def _table(model: Predicts, table: Table) -> Table:
+    model.signature.check(table.schema.names)
+    return table.map(model.predict_batch)
+
+
+def _arrow(model: Predicts, table: pa.Table) -> pa.Table:
+    model.signature.check(table.schema.names)
+    schema = model.signature.answered(table.schema)
+    return pa.Table.from_batches([model.predict_batch(batch) for batch in table.to_batches()], schema)
+
+
+def _answers(model: Predicts, names: Iterable[object], inputs: pa.Table) -> pa.Table:
+    """Only the added columns, for frames that keep their own."""
+    model.signature.check([str(name) for name in names])
+    return _arrow(model, inputs).select(model.signature.outputs.names)
+
+
+def _pandas(model: Predicts, frame: Any) -> Any:
+    if not frame.columns.is_unique:
+        raise SchemaError("Two columns of the frame have the same name.", hint="Rename one of them.")
+    wanted = _present(model, list(frame.columns))
+    try:
+        inputs = pa.Table.from_pandas(frame[wanted], preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise SchemaError(f"The frame cannot be read: {error}.", hint="Give each column one type.") from None
+    answers = _answers(model, frame.columns, inputs).to_pandas()
+    answers.index = frame.index
+    return frame.assign(**dict(answers.items()))
+
+
+def _polars(model: Predicts, frame: Any) -> Any:
+    polars = sys.modules["polars"]
+    inputs = frame.select(_present(model, frame.columns)).to_arrow()
+    answers = _answers(model, frame.columns, inputs)
+    return frame.hstack(polars.from_arrow(answers).get_columns())
+
+
+def _present(model: Predicts, names: Sequence[object]) -> list[str]:
+    """The columns to hand over: those the model reads. Raises as ``Signature.check`` does."""
+    model.signature.check([str(name) for name in names])
+    return list(model.signature.inputs.names)
+
+
+def _rows(model: Predicts, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """A column that no row has is an error; one that only some rows lack is missing there."""
+    for i, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise SettingsError(f"Row {i} is a {type(row).__name__}; each row is a dictionary.")
+    if not rows:
+        return []
+    columns = {name: [row.get(name) for row in rows] for name in model.signature.inputs.names}
+    have = rows[0].keys() if len(rows) == 1 else dict.fromkeys(name for row in rows for name in row)
+    model.signature.check(have)
+    answers = model.predict_values(columns, len(rows))
+    return [{**row, **answer} for row, answer in zip(rows, answers, strict=True)]

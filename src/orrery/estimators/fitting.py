@@ -1,0 +1,119 @@
+"""A fit from end to end: hold rows out, learn the features, encode once, learn the predictor, make the model."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from orrery import settings
+from orrery.data.table import Table
+from orrery.engines.engine import Engine, Member
+from orrery.engines.job import Gang
+from orrery.engines.local import LOCAL
+from orrery.errors import FitError
+from orrery.estimators.example import take_example
+from orrery.estimators.leaks import find_leaks
+from orrery.estimators.lineage import lineage_of
+from orrery.estimators.model import Model
+from orrery.estimators.resolving import Resolved
+from orrery.features.plan import FeaturePlan
+from orrery.learners.learner import Predictor
+from orrery.schema import Kind
+from orrery.spec import stable_key
+from orrery.training.events import Ended, Event, Observer, observe_all
+from orrery.training.feed import Feed
+from orrery.training.world import World
+
+_LEAST_HELD = 20  # fewer rows held out say too little to stop by
+_SAMPLE_ROWS = 1_000  # of the first rows, from which the examples are taken
+
+
+@dataclass
+class _Notes:
+    """An observer that keeps what the learner says it tried."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> Literal["stop"] | None:
+        if isinstance(event, Ended):
+            self.lines = list(event.notes)
+        return None
+
+
+def fit_model(
+    resolved: Resolved,
+    *,
+    validation: Table | None,
+    engine: Engine | None,
+    workers: int,
+    observers: Sequence[Observer],
+    folder: Path | None,
+) -> Model:
+    """The model of a resolved estimator."""
+    started = time.perf_counter()
+    estimator, notes = resolved.estimator, _Notes()
+    train, held = _hold_out(resolved, validation)
+    plan = FeaturePlan.fit(estimator.features or (), train, engine)
+    feed = Feed.build(
+        plan, resolved.target, train, validation=held, weight=estimator.weight, seed=estimator.seed
+    )
+    run = folder or settings.home() / "runs" / _run_key(resolved, validation)
+    observe = observe_all([notes, *observers])
+
+    def work(member: Member) -> Predictor:
+        world = World(rank=member.rank, size=member.size, seed=estimator.seed, folder=run)
+        return estimator.learner.fit(feed, world, observe)
+
+    try:
+        predictor = _run(work, engine, workers)
+    except OSError as error:
+        raise FitError(
+            f"The run could not be kept in {str(run)!r}: {error.strerror or error}.",
+            hint="Set ORRERY_HOME, or pass folder=, to a place that can be written and has room.",
+        ) from error
+    finally:
+        feed.close()
+    if folder is None:
+        shutil.rmtree(run, ignore_errors=True)
+    leaks = find_leaks(resolved.table, estimator.kinds, resolved.target)
+    model = Model(
+        estimator,
+        resolved.signature,
+        plan,
+        predictor,
+        lineage=lineage_of(resolved.table, estimator, resolved.rows, time.perf_counter() - started),
+        notes=[*resolved.notes, *leaks, *notes.lines],
+    )
+    sample = next(iter(train.select(*resolved.signature.inputs.names).batches(_SAMPLE_ROWS)))
+    model.example = take_example(model, sample)
+    return model
+
+
+def _run(work: Callable[[Member], Predictor], engine: Engine | None, workers: int) -> Predictor:
+    """One worker here runs in the caller's own thread, where Ctrl-C stops it; others are the engine's."""
+    if engine is None and workers == 1:
+        return work(Member())
+    engine = engine or LOCAL
+    predictors: list[Predictor] = engine.submit(engine.plan(Gang(work, workers))).result()
+    return predictors[0]
+
+
+def _hold_out(resolved: Resolved, validation: Table | None) -> tuple[Table, Table | None]:
+    """The rows to learn from, and those to stop early by: the user's, or a share of the table."""
+    share = resolved.estimator.validation_share
+    if validation is not None:
+        return resolved.table, validation
+    if not getattr(resolved.estimator.learner, "holds_out", False) or resolved.rows * share < _LEAST_HELD:
+        return resolved.table, None
+    stratify = resolved.target.name if resolved.target.kind is Kind.CATEGORY else None
+    train, held = resolved.table.split(1.0 - share, stratify=stratify, seed=resolved.estimator.seed)
+    return train, held
+
+
+def _run_key(resolved: Resolved, validation: Table | None) -> str:
+    held: Any = None if validation is None else validation.fingerprint()
+    return stable_key(resolved.estimator.key(), resolved.table.fingerprint(), held)

@@ -1,0 +1,162 @@
+"""What columns mean, from their types and from what a pass over them found. Everything inferred can be overridden."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from orrery.data.profile import ColumnProfile, Profile
+from orrery.schema import Field, Kind, Schema
+
+MOST_CLASSES = 20
+"""A target of whole numbers with at most so many different values is a category."""
+WORDS = 3.0
+"""A column of strings with at least so many words on average is text."""
+
+_KEY_ROWS = 20  # fewer rows do not tell a key from a value
+_KEY_NAME = re.compile(
+    r"(^|[_\s.-])(id|ids|uid|uuid|guid|key|rowid|index|编号|序号)$|^unnamed: 0$|[a-z]Id$|[a-z]ID$"
+)
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The kind of each column that is known, and why some columns are not learnt from."""
+
+    kinds: dict[str, Kind]
+    """The target's too; KEY for what only names a row."""
+    left_out: dict[str, str]
+    """Column -> why. None of them is in ``kinds``."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out and why, a line each."""
+        keys = [f"{n!r} is left out: it names rows." for n, kind in self.kinds.items() if kind is Kind.KEY]
+        return keys + [f"{name!r} is left out: {why}." for name, why in self.left_out.items()]
+
+
+def infer(
+    schema: Schema, profile: Profile, target: str, given: Mapping[str, Kind], ignore: Collection[str] = ()
+) -> Inferred:
+    """The kind of every column but the ignored ones. ``given`` and kinds in the schema are not questioned."""
+    kinds: dict[str, Kind] = {}
+    left_out: dict[str, str] = {}
+    for field in schema.each():
+        if field.name in ignore:
+            continue
+        column = profile[field.name]
+        said = given.get(field.name) or field.kind
+        if field.name == target:
+            kinds[target] = said or target_kind(field, column)
+        elif column.missing == column.rows:
+            left_out[field.name] = "it is missing in every row"
+        elif said:
+            kinds[field.name] = said
+        elif column.distinct <= 1 and not column.missing:
+            left_out[field.name] = "it holds one value only"
+        else:
+            kind = input_kind(field, column)
+            if kind is None:
+                left_out[field.name] = f"nothing is learnt from values of type {field.type}"
+            else:
+                kinds[field.name] = kind
+    return Inferred(kinds, left_out)
+
+
+def target_kind(field: Field, column: ColumnProfile) -> Kind:
+    """What the column to predict means: few whole numbers are classes, many are a quantity."""
+    kind = field.arrow().type
+    if pa.types.is_integer(kind):
+        few = column.distinct <= 2 or column.distinct <= min(MOST_CLASSES, column.rows // 3)
+        return Kind.CATEGORY if few else Kind.NUMBER
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return Kind.CATEGORY if column.distinct <= 2 else Kind.NUMBER
+    if _is_list(kind):
+        return Kind.LABELS if _is_text(kind.value_type) else Kind.VECTOR
+    return Kind.CATEGORY
+
+
+def input_kind(field: Field, column: ColumnProfile) -> Kind | None:
+    """What a column to learn from means; None where nothing is learnt from such values."""
+    kind = field.arrow().type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_boolean(kind):
+        return Kind.CATEGORY
+    if pa.types.is_integer(kind):
+        return Kind.KEY if _is_key(field, column) or _counts_up(column) else Kind.NUMBER
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return Kind.NUMBER
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return Kind.DATETIME
+    if _is_text(kind):
+        return _string_kind(field, column)
+    if _is_bytes(kind):
+        return Kind.IMAGE if (column.pictures or 0.0) >= 0.5 else None
+    if _is_list(kind):
+        return _list_kind(kind.value_type, column)
+    return None
+
+
+def _string_kind(field: Field, column: ColumnProfile) -> Kind:
+    if column.top and all(_is_date(value) for value, _ in column.top):
+        return Kind.DATETIME
+    words = column.words or 0.0
+    if words >= WORDS:
+        return Kind.TEXT
+    # Every row another single word: a name of the row, as a number of that kind would be by its column's name.
+    unique = column.distinct >= 0.99 * (column.rows - column.missing) and column.rows >= _KEY_ROWS
+    if unique and words <= 1.0:
+        return Kind.KEY
+    return Kind.KEY if _is_key(field, column) else Kind.CATEGORY
+
+
+def _list_kind(item: Any, column: ColumnProfile) -> Kind | None:
+    if _is_text(item):
+        return Kind.LABELS
+    number = pa.types.is_integer(item) or pa.types.is_floating(item) or pa.types.is_decimal(item)
+    if number and column.width is not None:
+        return Kind.VECTOR
+    return Kind.LABELS if pa.types.is_integer(item) else None
+
+
+def _is_key(field: Field, column: ColumnProfile) -> bool:
+    """Named like a key, and nearly every value occurs once."""
+    named = _KEY_NAME.search(field.name) or _KEY_NAME.search(field.name.lower())
+    unique = column.distinct >= 0.9 * column.rows and column.rows >= _KEY_ROWS
+    return bool(named) and unique and not column.missing
+
+
+def _counts_up(column: ColumnProfile) -> bool:
+    """Each whole number of a range exactly once: the numbers of the rows."""
+    if column.missing or column.rows < 2 * _KEY_ROWS or column.minimum is None or column.maximum is None:
+        return False
+    exactly_once = column.distinct == column.rows and column.distinct_exact
+    return exactly_once and column.maximum - column.minimum + 1 == column.rows
+
+
+def _is_date(value: str) -> bool:
+    try:
+        dt.datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return "-" in value  # fromisoformat also takes plain digits, which are numbers
+
+
+def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_bytes(kind: Any) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _is_list(kind: Any) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)

@@ -1,0 +1,83 @@
+"""Columns that give the answer away: one column alone that foretells the target, as good as perfectly.
+
+That is seldom luck. More often the column was filled in after the outcome was known, and will be empty when
+a prediction is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orrery.data.table import Table
+from orrery.features.forms import Form, lift
+from orrery.features.target import Target
+from orrery.schema import Kind
+
+ROWS = 2_000
+"""Rows looked at."""
+NEARLY = 0.999
+"""The share of held-out rows (categories) or of their variance (numbers) foretold that is too good."""
+_LEAST_ROWS = 40  # on fewer, luck looks the same
+_FORMS = {Kind.NUMBER: Form.FLOAT, Kind.DATETIME: Form.TIME, Kind.CATEGORY: Form.CODED}
+
+
+def find_leaks(table: Table, kinds: Mapping[str, Kind], target: Target) -> list[str]:
+    """A line for each column that alone foretells the target, from a sample of the rows."""
+    looked_at = [name for name, kind in kinds.items() if kind in _FORMS and name != target.name]
+    if target.kind not in {Kind.CATEGORY, Kind.NUMBER} or not looked_at:
+        return []
+    rows = table.select(*looked_at, target.name).sample(ROWS).to_arrow()
+    if len(rows) < _LEAST_ROWS:
+        return []
+    truth = target.encode(rows.column(target.name).combine_chunks()).astype(np.float64)
+    learn = np.arange(len(rows)) % 2 == 0
+    found = []
+    for name in looked_at:
+        codes, exact = _values(rows.column(name), kinds[name], name)
+        guess = _foretell(codes, truth, learn, exact)
+        if _how_good(guess, truth[~learn], target) >= NEARLY:
+            found.append(
+                f"{name!r} alone foretells {target.name!r} nearly perfectly: is it known before the outcome is? "
+                "If not, leave it out with ignore=."
+            )
+    return found
+
+
+def _values(column: Any, kind: Kind, name: str) -> tuple[NDArray[np.float64], bool]:
+    """A column as numbers, and whether only equal ones are alike (categories)."""
+    lifted = lift(column, _FORMS[kind], name)
+    if kind is Kind.CATEGORY:
+        return lifted.codes.astype(np.float64), True
+    if kind is Kind.DATETIME:
+        days: NDArray[np.float64] = lifted.astype(np.int64).astype(np.float64)
+        return days, False
+    return np.nan_to_num(lifted, nan=-1e300, posinf=1e300, neginf=-1e300), False
+
+
+def _foretell(
+    values: NDArray[np.float64], truth: NDArray[np.float64], learn: NDArray[np.bool_], exact: bool
+) -> NDArray[np.float64]:
+    """The target of each row not learnt from, as the nearest learnt value has it; NaN where none is alike."""
+    order = np.argsort(values[learn], kind="stable")
+    known, answers = values[learn][order], truth[learn][order]
+    asked = values[~learn]
+    right = np.searchsorted(known, asked).clip(0, len(known) - 1)
+    left = (right - 1).clip(0)
+    nearest = np.where(np.abs(known[left] - asked) < np.abs(known[right] - asked), left, right)
+    guess = answers[nearest]
+    return np.where(known[nearest] == asked, guess, np.nan) if exact else guess
+
+
+def _how_good(guess: NDArray[np.float64], truth: NDArray[np.float64], target: Target) -> float:
+    """The share of rows foretold, of those that the commonest class would miss; or of the variance."""
+    if target.kind is Kind.CATEGORY:
+        commonest = float(np.bincount(truth.astype(np.int64)).max()) / len(truth)
+        right = float((guess == truth).mean())
+        return (right - commonest) / (1.0 - commonest) if commonest < 1.0 else 0.0
+    spread = float(((truth - truth.mean()) ** 2).sum())
+    missed = np.where(np.isnan(guess), truth.mean(), guess) - truth
+    return 1.0 - float((missed**2).sum()) / spread if spread > 0 else 0.0

@@ -1,0 +1,113 @@
+"""Filling in what an estimator leaves open: one look at the table decides kinds, features, and what is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orrery.data.table import Table
+from orrery.errors import EmptyTableError, FitError, SettingsError, UnknownColumnError
+from orrery.estimators.answer import answer_fields
+from orrery.estimators.infer import Inferred, infer
+from orrery.estimators.signature import Signature
+from orrery.features.target import Target, fit_target
+from orrery.schema import Kind, Schema
+
+if TYPE_CHECKING:
+    from orrery.estimators.estimator import Estimator
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """An estimator with nothing left open, and what was found out on the way."""
+
+    estimator: Estimator
+    table: Table
+    target: Target
+    rows: int
+    notes: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns to learn from, in the order of the table."""
+        return tuple(
+            n for n, k in self.estimator.kinds.items() if k is not Kind.KEY and n != self.target.name
+        )
+
+    @property
+    def signature(self) -> Signature:
+        """What the model will ask for: the columns that its features read."""
+        read = {column for feature in self.estimator.features or () for column in feature.columns}
+        schema = self.table.schema.with_kinds(dict(self.estimator.kinds))
+        return Signature(inputs=schema.select([n for n in schema.names if n in read]), target=self.target)
+
+
+def resolve(estimator: Estimator, table: Table) -> Resolved:
+    """Everything inferred. Raises UnknownColumnError, EmptyTableError, TargetError, FitError, SettingsError."""
+    _check_names(estimator, table.schema)
+    profile = table.describe()
+    _check_rows(profile.rows)
+    aside = {*estimator.ignore, *([estimator.weight] if estimator.weight else [])} - {estimator.target}
+    inferred = infer(table.schema, profile, estimator.target, estimator.kinds, aside)
+    target = fit_target(table, estimator.target, inferred.kinds[estimator.target])
+    features = estimator.features
+    if features is None:
+        _check_inputs(inferred, estimator.target, target)
+        features = estimator.learner.features(
+            _learnt_from(table.schema, inferred, target.name), profile, target
+        )
+    if not features:
+        raise FitError(
+            f"The learner {estimator.learner.kind!r} finds nothing to learn from in columns of the kinds "
+            f"{sorted({k.value for n, k in inferred.kinds.items() if n != target.name})}.",
+            hint="Choose another learner, or pass features=.",
+        )
+    settled = estimator.replace(
+        kinds=inferred.kinds,
+        features=features,
+        ignore=(*estimator.ignore, *(n for n in inferred.left_out if n not in estimator.ignore)),
+    )
+    return Resolved(settled, table, target, profile.rows, tuple(inferred.notes))
+
+
+def _check_names(estimator: Estimator, schema: Schema) -> None:
+    named = [estimator.target, *estimator.kinds, *estimator.ignore]
+    named += [estimator.weight] if estimator.weight else []
+    for name in named:
+        if name not in schema:
+            raise UnknownColumnError(name, schema.names)
+    if estimator.target in estimator.ignore:
+        raise SettingsError(f"The target {estimator.target!r} is in ignore=.", hint="Take it out of one.")
+
+
+def _check_rows(rows: int) -> None:
+    if rows == 0:
+        raise EmptyTableError(
+            "There are no rows to learn from.",
+            hint="Check the query, the file or the split that gave this table.",
+        )
+    if rows == 1:
+        raise FitError("There is one row only; nothing can be learnt from it.", hint="Two are the least.")
+
+
+def _learnt_from(schema: Schema, inferred: Inferred, target: str) -> Schema:
+    """The columns for a learner to choose features for, their kinds known; neither target nor keys."""
+    wanted = {n for n, kind in inferred.kinds.items() if kind is not Kind.KEY and n != target}
+    known = schema.with_kinds(inferred.kinds)
+    return Schema(fields=tuple(field for field in known.each() if field.name in wanted))
+
+
+def _check_inputs(inferred: Inferred, name: str, target: Target) -> None:
+    inputs = [n for n, kind in inferred.kinds.items() if n != name and kind is not Kind.KEY]
+    if not inputs:
+        why = " ".join(inferred.notes) or f"{name!r} is the only column."
+        raise FitError(
+            f"There is no column to learn from. {why}",
+            hint="Say what a column means with kinds={...}, or add columns.",
+        )
+    taken = [field.name for field in answer_fields(target) if field.name in inputs]
+    if taken:
+        raise SettingsError(
+            f"The column {taken[0]!r} has the name that the predictions will have.",
+            hint=f"Rename it, or leave it out with ignore=({taken[0]!r},).",
+        )

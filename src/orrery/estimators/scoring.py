@@ -1,0 +1,116 @@
+"""How good a model is on rows whose target is known: scores beside the truth, batch by batch, into a report."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from orrery.data.table import Table, read
+from orrery.errors import EmptyTableError, UnknownColumnError
+from orrery.estimators.signature import Signature
+from orrery.evaluation.report import Outcome, Report, evaluate
+from orrery.features.forms import Form, lift
+from orrery.features.target import Target
+from orrery.schema import Kind
+
+RESERVED = ("truth", "scores", "weight")
+"""What the scored rows call their own columns; a column of the table that has such a name is left out."""
+
+
+class Scores(Protocol):
+    """What is needed of a model to evaluate it."""
+
+    signature: Signature
+    lineage: dict[str, Any]
+    metrics: dict[str, float]
+    evaluated_on: Table | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The estimator as plain values."""
+
+    def scores(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
+        """What the predictor gives."""
+
+
+def evaluate_on(model: Scores, data: Any, by: str | Sequence[str] | None) -> Report:
+    """The report on some rows. The model remembers its headline figures and which rows they are of."""
+    table = data if isinstance(data, Table) else read(data)
+    target = model.signature.target
+    slices = [by] if isinstance(by, str) else list(by or ())
+    for name in (target.name, *model.signature.inputs.names, *slices):
+        if name not in table.schema:
+            raise UnknownColumnError(name, table.schema.names)
+    weight = model.settings.get("weight")
+    weight = weight if weight in table.schema else None
+    counted = _Counted(_scored(model, table, slices, weight))
+    report = evaluate(counted, _outcome(target), by=by, title=f"{target.name!r} predicted")
+    if counted.rows == 0:
+        raise EmptyTableError("There are no rows to evaluate on.", hint="Check the split or the query.")
+    fingerprint = table.fingerprint()
+    model.metrics = {k: float(v) for k, v in report.metrics.items() if math.isfinite(v)}
+    model.lineage["evaluated_on"] = {
+        "rows_fingerprint": fingerprint,
+        "rows": counted.rows,
+        "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+    model.evaluated_on = table
+    return report
+
+
+class _Counted:
+    """Batches, counted as they pass."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self.batches = batches
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.batches:
+            self.rows += len(batch)
+            yield batch
+
+
+def _outcome(target: Target) -> Outcome:
+    return Outcome(kind=target.kind, labels=target.labels, name=target.name)
+
+
+def _scored(
+    model: Scores, table: Table, slices: Sequence[str], weight: str | None
+) -> Iterator[pa.RecordBatch]:
+    """Truth and scores of each batch, beside the columns that the model reads and those to slice by."""
+    target = model.signature.target
+    read_also = [target.name, *slices, *([weight] if weight else [])]
+    columns = list(dict.fromkeys([*model.signature.inputs.names, *read_also]))
+    for batch in table.batches(columns=columns):
+        scores = model.scores(batch)
+        width = scores.shape[1]
+        added: dict[str, Any] = {
+            "truth": _truth(target, batch.column(target.name)),
+            "scores": pa.FixedSizeListArray.from_arrays(pa.array(scores.ravel()), width),
+        }
+        if weight:
+            added["weight"] = pa.array(lift(batch.column(weight), Form.FLOAT, weight))
+        kept = [name for name in columns if name not in RESERVED and name != target.name]
+        arrays = {**added, **{name: batch.column(name) for name in kept}}
+        yield pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+
+
+def _truth(target: Target, column: Any) -> pa.Array:
+    values = target.encode(column)
+    if target.kind is Kind.CATEGORY:
+        return pa.array(values, pa.int32())
+    if target.kind is Kind.NUMBER:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+def details_of(model: Scores) -> Mapping[str, Any]:
+    """What the report says of the model beside its figures."""
+    return {"target": model.signature.target.name, "rows fitted on": model.lineage.get("rows")}

@@ -1,0 +1,63 @@
+"""What a model asks for and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Set
+from functools import cached_property
+
+import pyarrow as pa
+
+from orrery.errors import SchemaError, SettingsError, UnknownColumnError, listing
+from orrery.estimators.answer import answer_fields
+from orrery.features.target import Target
+from orrery.schema import Schema
+from orrery.spec import Spec
+
+
+class Signature(Spec):
+    """The columns that a model reads, and the column that it predicts.
+
+    >>> target = Target(name="kind", kind="category", type="string", labels=("cat", "dog"), width=2)
+    >>> signature = Signature(inputs=Schema.of(pa.schema({"weight": pa.float64()})), target=target)
+    >>> signature.outputs.names
+    ['prediction', 'probability', 'probabilities']
+    """
+
+    inputs: Schema
+    target: Target
+
+    @cached_property
+    def outputs(self) -> pa.Schema:
+        """The Arrow fields that a prediction adds to its row."""
+        return pa.schema(answer_fields(self.target))
+
+    @cached_property
+    def _needed(self) -> frozenset[str]:
+        return frozenset(self.inputs.names)
+
+    @cached_property
+    def _added(self) -> frozenset[str]:
+        return frozenset(self.outputs.names)
+
+    def check(self, columns: Collection[str]) -> None:
+        """Whether rows with these columns can be answered. Raises UnknownColumnError, SchemaError, SettingsError."""
+        have = columns if isinstance(columns, Set) else set(columns)
+        if self._needed <= have and self._added.isdisjoint(have):
+            return
+        missing = [name for name in self.inputs.names if name not in have]
+        if len(missing) == 1:
+            raise UnknownColumnError(missing[0], columns)
+        if missing:
+            raise SchemaError(
+                f"The model reads the columns {listing(missing)}, which the rows lack; they have {listing(columns)}."
+            )
+        clash = [name for name in self.outputs.names if name in have]
+        if clash:
+            raise SettingsError(
+                f"The rows already have {listing(clash)}, which the predictions would be called.",
+                hint="Rename or leave out these columns first.",
+            )
+
+    def answered(self, schema: pa.Schema) -> pa.Schema:
+        """The Arrow schema of rows with their predictions beside them."""
+        return pa.schema([*schema, *self.outputs])
