@@ -1,0 +1,240 @@
+"""What earlier runs have left: results by key, and the reason why a node runs again or not.
+
+The key of a node's result is a hash of the operator's code, the settings, the identity of the inputs, and the
+environment (Python, Orrery, and the packages that the operator uses). On disk, under ``<home>/``::
+
+    cache/<key>/record.json     what made it; outputs beside it, a folder each
+    cache/<key>.work/           unfinished work of a node that was stopped: it goes on there
+    flows/<flow>/node.<node>.json  the record of the node's last run, to tell what has changed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from orrery import __version__
+from orrery.errors import SettingsError
+from orrery.flow import ports
+from orrery.flow.graph import Node
+from orrery.flow.operator import Operator
+from orrery.spec import Spec, stable_key
+
+KEEP = 50
+"""Results kept; the ones used longest ago go first."""
+
+Action = Literal["read", "run", "reuse"]
+
+
+class Record(Spec):
+    """All that decides a node's result."""
+
+    operator: str
+    code: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """As the flow writes them: a ``${VAR}`` stays, so that no secret is stored."""
+    filled: str = ""
+    """A hash of the settings with variables filled in."""
+    inputs: dict[str, list[tuple[str, str]]] = Field(default_factory=dict)
+    """Port -> (reference, identity of what it gave)."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    created: str = ""
+    outputs: dict[str, str] = Field(default_factory=dict)
+    """Name -> kind of value."""
+
+    def result_key(self) -> str:
+        """The same key, the same result."""
+        identities = {port: [identity for _, identity in wires] for port, wires in self.inputs.items()}
+        return stable_key(self.operator, self.code, self.filled, identities, self.environment)
+
+
+class Planned(Spec):
+    """What a run does with one node, and why."""
+
+    node: str
+    operator: str
+    action: Action
+    reason: str
+    result: str
+    """The key of the node's result, which names a folder of the cache."""
+
+
+def record_of(
+    node: Node, operator: Operator[..., Any], settings: Spec, inputs: Mapping[str, list[tuple[str, str]]]
+) -> Record:
+    """What decides the result of a node, before it runs."""
+    return Record(
+        operator=node.operator,
+        code=operator.code(),
+        settings={name: node.settings[name] for name in sorted(node.settings)},
+        filled=settings.key(),
+        inputs=dict(inputs),
+        environment=environment(operator),
+        outputs=operator.outputs,
+    )
+
+
+def environment(operator: Operator[..., Any]) -> dict[str, str]:
+    """Versions of what an operator computes with."""
+    found = {"python": platform.python_version(), "orrery": __version__}
+    for package in operator.options.uses:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+class Cache:
+    """Results by key, and the last record of each node of a flow."""
+
+    def __init__(self, home: Path, flow: str) -> None:
+        self.home = home
+        self.flow = flow
+
+    def folder(self, key: str) -> Path:
+        """Where a result lies."""
+        return self.home / "cache" / key
+
+    def journal(self) -> Path:
+        """Where the states of the current or last run are kept."""
+        return self.home / "flows" / self.flow / "run.json"
+
+    def work(self, key: str) -> Path:
+        """Where unfinished work lies."""
+        return self.home / "cache" / f"{key}.work"
+
+    def last(self, node: str) -> Record | None:
+        """The record of a node's last finished run in this flow; one of another release counts as none."""
+        try:
+            return Record.from_dict(json.loads(self._last(node).read_text()))
+        except (OSError, ValueError, TypeError, SettingsError):
+            return None
+
+    def holds(self, key: str) -> bool:
+        """Whether there is a result."""
+        return (self.folder(key) / "record.json").is_file()
+
+    def get(self, key: str) -> dict[str, Any]:
+        """The stored outputs by name."""
+        folder = self.folder(key)
+        record = Record.from_dict(json.loads((folder / "record.json").read_text()))
+        os.utime(folder / "record.json")
+        return {name: ports.load(kind, folder / name) for name, kind in record.outputs.items()}
+
+    def put(self, key: str, record: Record, outputs: Mapping[str, Any]) -> None:
+        """Store outputs, whole or not at all, and forget what was unfinished."""
+        folder = self.folder(key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=folder.parent))
+        try:
+            for name, kind in record.outputs.items():
+                ports.save(kind, outputs[name], scratch / name)
+            (scratch / "record.json").write_text(_text(record))
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(self.work(key), ignore_errors=True)
+        self._drop_oldest(folder.parent)
+
+    def note(self, node: str, record: Record) -> None:
+        """Remember what a node's result was made of."""
+        path = self._last(node)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{node}.{os.getpid()}")
+        scratch.write_text(_text(record))
+        scratch.replace(path)
+
+    def _last(self, node: str) -> Path:
+        return self.home / "flows" / self.flow / f"node.{node}.json"
+
+    def _drop_oldest(self, folder: Path) -> None:
+        records = sorted(folder.glob("*/record.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in records[KEEP:]:
+            shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def stamped(record: Record) -> Record:
+    """The record with the time of now."""
+    return record.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def reason(cache: Cache, node: str, now: Record, reruns: Mapping[str, str]) -> tuple[Action, str]:
+    """Whether a node's result is there, and why or why not.
+
+    ``reruns`` are the nodes before it that run again, each with its own reason.
+    """
+    key = now.result_key()
+    last = cache.last(node)
+    changes = [] if last is None else differences(last, now, reruns)
+    if cache.holds(key):
+        if last is None:
+            return "reuse", "stored by another flow"
+        return "reuse", f"as in an earlier run ({'; '.join(changes)})" if changes else "nothing changed"
+    if cache.work(key).is_dir():
+        return "run", "goes on where it was stopped"
+    if last is None:
+        return "run", "first run"
+    return "run", "; ".join(changes) or "its stored result is gone"
+
+
+def differences(last: Record, now: Record, reruns: Mapping[str, str]) -> list[str]:
+    """What changed between two records, a phrase each.
+
+    >>> differences(Record(operator="split", code="1", settings={"seed": 7}),
+    ...             Record(operator="split", code="1", settings={"seed": 8}), {})
+    ['setting seed changed 7 → 8']
+    """
+    found = []
+    if last.operator != now.operator:
+        return [f"operator changed {last.operator} → {now.operator}"]
+    if last.code != now.code:
+        found.append(f"the code of operator {now.operator} changed")
+    for name in sorted({*last.settings, *now.settings}):
+        before, after = last.settings.get(name), now.settings.get(name)
+        if before != after:
+            found.append(f"setting {name} changed {_short(before)} → {_short(after)}")
+    if not found and last.filled != now.filled:
+        found.append("an environment variable in its settings changed")
+    for port in sorted({*last.inputs, *now.inputs}):
+        found += _input_change(port, last.inputs.get(port, []), now.inputs.get(port, []), reruns)
+    for name, after in now.environment.items():
+        before = last.environment.get(name)
+        if before != after:
+            found.append(f"{name} changed {before or 'none'} → {after}")
+    return found
+
+
+def _input_change(
+    port: str, before: list[tuple[str, str]], after: list[tuple[str, str]], reruns: Mapping[str, str]
+) -> list[str]:
+    if [identity for _, identity in before] == [identity for _, identity in after]:
+        return []
+    names = [text for text, _ in after]
+    if [text for text, _ in before] != names:
+        old = ", ".join(text for text, _ in before) or "none"
+        return [f"input {port} changed {old} → {', '.join(names) or 'none'}"]
+    causes = [text for text in names if text.partition(".")[0] in reruns]
+    if causes:
+        return [f"input {port} changed: {', '.join(causes)} is new"]
+    return [f"the rows of input {port} changed"]
+
+
+def _short(value: object) -> str:
+    text = "not set" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def _text(record: Record) -> str:
+    return json.dumps(record.to_dict(), ensure_ascii=False, indent=1)

@@ -1,0 +1,148 @@
+"""A flow file: YAML text to plain values that know their lines, and back."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orrery.errors import FlowCheckError, FlowError, SettingsError
+
+MAX_BYTES = 4 << 20
+"""A flow is written by people; a larger file is something else."""
+
+_VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::-([^}]*))?\}")
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain values, and the line of each: ``lines["spec/nodes/1/with/ratio"]``."""
+
+    values: Any
+    path: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def where(self, pointer: str) -> str:
+        """``file:line`` of a value, or of the nearest thing around it that has a line."""
+        if not self.path:
+            return ""
+        while pointer and pointer not in self.lines:
+            pointer = pointer.rpartition("/")[0]
+        return f"{self.path}:{self.lines.get(pointer, 1)}"
+
+
+def read_document(path: Path) -> Document:
+    """Read a flow file. Raises FlowError for what is absent, too large, or not YAML."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FlowError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is not a flow.")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FlowError(
+            f"There is no file {str(path)!r}.", hint="Name a flow file, or make one: orrery init my-project"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FlowError(f"{path} cannot be read: {error}.") from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, path: str = "flow.yaml") -> Document:
+    """Plain values and their lines. Raises FlowCheckError at the line where the YAML breaks."""
+    lines: dict[str, int] = {}
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            root = loader.get_single_node()
+            values = loader.construct_document(root) if root is not None else None
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        problem = getattr(error, "problem", None) or str(error)
+        raise FlowCheckError(f"This is not YAML: {problem}.", pointer=f"{path}:{line}") from None
+    if root is not None:
+        _note_lines(root, "", lines, path)
+    return Document(values, path, lines)
+
+
+def _note_lines(node: yaml.Node, pointer: str, lines: dict[str, int], path: str) -> None:
+    lines.setdefault(pointer, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            _note_lines(item, f"{pointer}/{i}".lstrip("/"), lines, path)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise FlowCheckError(
+                    f"The key {name!r} is written twice.", pointer=f"{path}:{key.start_mark.line + 1}"
+                )
+            seen.add(name)
+            place = f"{pointer}/{name}".lstrip("/")
+            lines[place] = key.start_mark.line + 1
+            _note_lines(value, place, lines, path)
+
+
+def expand(value: Any, environment: Mapping[str, str] | None = None) -> Any:
+    """Values with ``${VAR}`` and ``${VAR:-otherwise}`` in their text replaced; ``$$`` is a dollar.
+
+    Raises SettingsError for a variable that is not set.
+
+    >>> expand({"place": "${FOLDER}/rows.csv", "rows": 5}, {"FOLDER": "/data"})
+    {'place': '/data/rows.csv', 'rows': 5}
+    """
+    known = os.environ if environment is None else environment
+    if isinstance(value, Mapping):
+        return {key: expand(item, known) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [expand(item, known) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def one(found: re.Match[str]) -> str:
+        name, otherwise = found[1], found[2]
+        if name is None:
+            return "$"
+        if name in known:
+            return known[name]
+        if otherwise is None:
+            raise SettingsError(
+                f"The environment variable {name!r} is not set.",
+                hint=f"Set it, or write ${{{name}:-otherwise}}.",
+            )
+        return otherwise
+
+    return _VARIABLE.sub(one, value)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Short lists on one line, text that holds lines as a block, lists indented under their key."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
+    plain = all(not isinstance(item, list | dict) for item in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=plain)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+
+
+def write_yaml(values: Any) -> str:
+    """YAML that people like to read; keys stay in their order."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

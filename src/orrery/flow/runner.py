@@ -1,0 +1,182 @@
+"""Running a flow: nodes in order, each reused or run, and the reason told.
+
+A run that is stopped (Ctrl-C, a kill, an error) leaves the results of finished nodes in the cache, and the
+unfinished work of the node where it can go on; the next run starts there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orrery.errors import FlowCheckError, FlowError, did_you_mean, listing
+from orrery.flow.cache import Action, Cache, Planned, Record, reason, record_of, stamped
+from orrery.flow.check import check_graph
+from orrery.flow.document import Document, expand
+from orrery.flow.graph import Graph, Node, split_reference
+from orrery.flow.journal import Journal, NodeResult
+from orrery.flow.operator import OUTSIDE, SINGLE, Context, Operator
+from orrery.flow.operators import find
+from orrery.flow.watch import Watcher
+from orrery.settings import home
+from orrery.spec import Spec, stable_key
+from orrery.training.events import Observer
+
+
+@dataclass
+class Placed:
+    """A node, what decides its result, and what is to be done."""
+
+    node: Node
+    operator: Operator[..., Any]
+    settings: Spec
+    record: Record
+    planned: Planned
+
+
+@dataclass
+class State:
+    """What is known so far; ``identities`` and ``values`` by reference."""
+
+    cache: Cache
+    placed: dict[str, Placed] = field(default_factory=dict)
+    identities: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    reruns: dict[str, str] = field(default_factory=dict)
+
+    def value(self, reference: str) -> Any:
+        """What a node gave: at hand, stored, or a step that is added to a table now."""
+        if reference not in self.values:
+            placed = self.placed[split_reference(reference)[0]]
+            if placed.operator.options.lazy:
+                self.keep(placed, call(self, placed, OUTSIDE))
+            else:
+                self.keep(placed, self.cache.get(placed.planned.result))
+        return self.values[reference]
+
+    def keep(self, placed: Placed, outputs: dict[str, Any]) -> None:
+        """Hold on to outputs for the nodes that come after."""
+        self.values |= {_reference(placed.node.id, name): value for name, value in outputs.items()}
+
+
+class Run:
+    """What a run gave. ``run["model"]`` and ``run["parts.train"]`` are values, loaded when asked for."""
+
+    def __init__(self, results: Sequence[NodeResult], state: State) -> None:
+        self.results = list(results)
+        self._state = state
+
+    def __getitem__(self, reference: str) -> Any:
+        known = list(self._state.identities)
+        if reference not in known:
+            raise FlowError(
+                f"The run has no value {reference!r}. It has {listing(known)}.",
+                hint=did_you_mean(reference, known),
+            )
+        return self._state.value(reference)
+
+    def to_dict(self) -> dict[str, Any]:
+        """States, reasons and times of all nodes, as plain values."""
+        return {"nodes": [result.to_dict() for result in self.results]}
+
+
+def plan(graph: Graph, *, to: Sequence[str] = (), force: Sequence[str] = ()) -> list[Planned]:
+    """What a run would do with each node, and why. Runs nothing, but asks the sources what they hold."""
+    state = State(Cache(home(), graph.name))
+    return [place(state, node, force).planned for node in graph.order(to)]
+
+
+def run(
+    graph: Graph,
+    document: Document,
+    *,
+    to: Sequence[str] = (),
+    force: Sequence[str] = (),
+    watch: Watcher | None = None,
+    observers: Sequence[Observer] = (),
+) -> Run:
+    """Check, then run. Raises FlowCheckError before anything ran, NodeError when a node fails."""
+    findings = check_graph(graph, document)
+    if findings:
+        raise FlowCheckError("\n".join(str(finding) for finding in findings))
+    for name in force:
+        graph.node(name)
+    state = State(Cache(home(), graph.name))
+    journal = Journal(graph, document, state.cache.journal(), watch)
+    nodes = graph.order(to)
+    journal.begin(nodes)
+    for node in nodes:
+        with journal.node(node) as planned:
+            placed = place(state, node, force)
+            planned.append(placed.planned)
+            if placed.planned.action == "run":
+                journal.tell(node.id, "running", placed.planned.reason)
+                _run_node(state, placed, tuple(observers))
+            if placed.planned.action != "read":
+                state.cache.note(node.id, stamped(placed.record))
+    return Run(list(journal.results.values()), state)
+
+
+def place(state: State, node: Node, force: Sequence[str]) -> Placed:
+    """Decide about one node, and note the identities of what it gives."""
+    operator = find(node.operator)
+    settings = operator.settings.from_dict(expand(node.settings))
+    inputs = {p: [(text, state.identities[text]) for text in texts] for p, texts in node.inputs.items()}
+    record = record_of(node, operator, settings, inputs)
+    key = record.result_key()
+    action: Action
+    action, why = (
+        ("read", "") if operator.options.lazy else reason(state.cache, node.id, record, state.reruns)
+    )
+    if action == "reuse" and (again := _again(state, node, operator, settings, key, force)):
+        action, why = "run", again
+    if action == "run":
+        state.reruns[node.id] = why
+    planned = Planned(node=node.id, operator=node.operator, action=action, reason=why, result=key)
+    placed = state.placed[node.id] = Placed(node, operator, settings, record, planned)
+    for output in operator.outputs:
+        reference = _reference(node.id, output)
+        source = operator.options.lazy and not node.inputs  # what it holds may have changed: ask it
+        identity = state.value(reference).fingerprint() if source else stable_key(key, output)
+        state.identities[reference] = identity
+    return placed
+
+
+def _again(
+    state: State, node: Node, operator: Operator[..., Any], settings: Spec, key: str, force: Sequence[str]
+) -> str:
+    """Why a node runs although its result is stored; empty if it does not."""
+    options = operator.options
+    if node.id in force:
+        return "asked for"
+    if options.changes:
+        return options.changes
+    if options.holds is not None and not options.holds(settings.model_dump(), state.cache.get(key)):
+        return "what it left outside is gone"
+    return ""
+
+
+def _run_node(state: State, placed: Placed, observers: tuple[Observer, ...]) -> None:
+    key = placed.planned.result
+    work = state.cache.work(key)
+    work.mkdir(parents=True, exist_ok=True)
+    outputs = call(state, placed, Context(work, observers))
+    state.cache.put(key, stamped(placed.record), outputs)
+    state.keep(placed, outputs)
+
+
+def call(state: State, placed: Placed, context: Context) -> dict[str, Any]:
+    """Call the operator of a node; its outputs by name."""
+    operator = placed.operator
+    arguments = {name: getattr(placed.settings, name) for name in type(placed.settings).model_fields}
+    for port, texts in placed.node.inputs.items():
+        values = [state.value(text) for text in texts]
+        arguments[port] = values if operator.inputs[port].many else values[0]
+    if operator.context_name:
+        arguments[operator.context_name] = context
+    return operator.split_result(operator(**arguments))
+
+
+def _reference(node: str, output: str) -> str:
+    return node if output == SINGLE else f"{node}.{output}"
