@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 KINDS: dict[str, str] = {"estimator": "orrery.estimators.estimator:Estimator"}
-"""Kind of what can be fitted -> ``module:Class``. Plug-ins add theirs by the entry point ``orrery.estimators``."""
+"""Kind of what can be fitted -> ``module:Class``; the entry point ``orrery.estimators`` adds others."""

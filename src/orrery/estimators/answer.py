@@ -29,7 +29,7 @@ HALF = 0.5
 """A label is given when its probability is at least this."""
 
 
-def answer_fields(target: Target) -> list[pa.Field]:
+def answer_fields(target: Target) -> list[Any]:
     """The Arrow fields of the answer.
 
     >>> [f.name for f in answer_fields(Target(name="price", kind="number", type="int64"))]
@@ -51,7 +51,7 @@ def label_names(target: Target) -> list[str]:
     return [as_text(label) for label in target.labels]
 
 
-def answer_columns(target: Target, scores: NDArray[np.float64]) -> list[pa.Array]:
+def answer_columns(target: Target, scores: NDArray[np.float64]) -> list[Any]:
     """The answer as Arrow arrays, in the order of :func:`answer_fields`."""
     if target.kind is Kind.NUMBER:
         return [pa.array(scores[:, 0])]
@@ -68,11 +68,13 @@ def answer_columns(target: Target, scores: NDArray[np.float64]) -> list[pa.Array
     return [classes.take(pa.array(best)), pa.array(scores[np.arange(len(best)), best]), shares]
 
 
-def _chosen_labels(target: Target, scores: NDArray[np.float64]) -> pa.Array:
+def _chosen_labels(target: Target, scores: NDArray[np.float64]) -> Any:
     chosen = scores >= HALF
     offsets = np.concatenate([[0], chosen.sum(axis=1).cumsum()])
     names = pa.array(label_names(target), pa.string())
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), names.take(pa.array(chosen.nonzero()[1])))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), names.take(pa.array(chosen.nonzero()[1], pa.int64()))
+    )
 
 
 def answer_rows(target: Target, scores: NDArray[np.float64]) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def check_name(name: str) -> str:
 
 
 def write_files(files: Mapping[str, bytes], place: Path) -> None:
-    """Write a folder, or a zip if the name ends so. What stands there is replaced only once all is written."""
+    """Write a folder, or a zip if the name ends so; what stands there is replaced once all is written."""
     for name in files:
         check_name(name)
     try:
@@ -163,9 +163,7 @@ def _plain_files(folder: Path, depth: int) -> Iterator[Path]:
             raise ModelFormatError(f"{entry.name[:200]!r} is a link; a model holds plain files only.")
         if entry.is_dir(follow_symlinks=False):
             if depth == 1:
-                raise ModelFormatError(
-                    f"{entry.name[:200]!r}: folders in a model are at most {MOST_DEPTH} deep."
-                )
+                raise ModelFormatError(f"{entry.name[:200]!r} lies deeper than {MOST_DEPTH} folders.")
             yield from _plain_files(Path(entry.path), depth - 1)
         else:
             yield Path(entry.path)
@@ -176,9 +174,7 @@ def _read_zip(place: Path) -> Iterator[tuple[str, bytes]]:
     with place.open("rb") as raw, zipfile.ZipFile(raw) as archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         if len(entries) > MOST_FILES:
-            raise ModelFormatError(
-                f"A model holds at most {MOST_FILES} files; this zip lists {len(entries)}."
-            )
+            raise ModelFormatError(f"A model holds at most {MOST_FILES} files, this zip {len(entries)}.")
         names = [check_name(entry.filename) for entry in entries]
         if len(set(names)) < len(names):
             raise ModelFormatError("Two files in the zip have the same name.")
@@ -201,9 +197,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
         while chunk := file.read(_CHUNK_BYTES):
             content += chunk
             if len(content) > entry.file_size:
-                raise ModelFormatError(
-                    f"{entry.filename!r} unpacks to more than the {entry.file_size} bytes it claims."
-                )
+                raise ModelFormatError(f"{entry.filename!r} unpacks to more than it claims.")
     if len(content) < entry.file_size:
         raise ModelFormatError(f"{entry.filename!r} is cut short.")
     return bytes(content)

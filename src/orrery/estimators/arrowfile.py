@@ -49,7 +49,7 @@ def read_arrow(content: bytes, name: str) -> pa.Table:
 
 
 def _check_type(kind: pa.DataType, name: str) -> None:
-    """Refuse types whose values take no room in the file, so that a few bytes cannot claim a billion values."""
+    """Refuse types whose values take no room: a few bytes could claim a billion of them."""
     if pa.types.is_null(kind) or pa.types.is_run_end_encoded(kind) or pa.types.is_union(kind):
         raise ModelFormatError(f"{name!r} holds a column of type {kind}, which a model never does.")
     for i in range(kind.num_fields):

@@ -1,4 +1,4 @@
-"""An estimator: the settings of a fit. ``fit`` infers what is left open, learns features and predictor, gives a model."""
+"""An estimator: the settings of a fit. What is left open is inferred; ``fit`` gives a model."""
 
 from __future__ import annotations
 
@@ -147,6 +147,6 @@ def _check_known(known: Mapping[str, Any], settings: Mapping[str, Any], kind: st
         if name not in known:
             options = sorted({*known, *Estimator.model_fields} - {"kind", "target"})
             raise SettingsError(
-                f"fit has no setting {name!r}; the learner {kind!r} and the estimator have {listing(options, 40)}.",
+                f"fit with the learner {kind!r} has no setting {name!r}; it has {listing(options, 40)}.",
                 hint=did_you_mean(name, options),
             )

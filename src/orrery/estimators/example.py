@@ -1,4 +1,4 @@
-"""Sample rows that travel with a model, with the predictions they gave: its proof that it is the same model."""
+"""Sample rows that travel with a model and the predictions they gave: its proof that it is the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from orrery.data.codecs import image
 from orrery.errors import BadRowError, OrreryError, ReplayError
@@ -33,18 +34,22 @@ class Predicts(Protocol):
 
 
 def take_example(model: Predicts, batch: pa.RecordBatch) -> pa.Table:
-    """Up to 20 rows, evenly spaced over a batch, cut down to a small size, and what the model says of them."""
+    """Up to 20 rows, evenly spaced over a batch, made small, and what the model says of them."""
     rows = np.unique(np.linspace(0, len(batch) - 1, min(ROWS, len(batch))).astype(np.int64))
     fields = [model.signature.inputs[name] for name in model.signature.inputs.names]
-    columns = [_small(field, batch.column(field.name).take(pa.array(rows))) for field in fields]
+    columns = [_small(field, batch.column(field.name).take(_places(rows))) for field in fields]
     schema = pa.schema([batch.schema.field(field.name).remove_metadata() for field in fields])
     small = pa.RecordBatch.from_arrays(columns, schema=schema)
     while len(small) > 1 and small.nbytes > _TOTAL_BYTES:
-        small = small.slice(0, len(small) // 2).take(pa.array(range(len(small) // 2)))
+        small = small.slice(0, len(small) // 2).take(_places(np.arange(len(small) // 2)))
     return pa.Table.from_batches([model.predict_batch(small)])
 
 
-def _small(field: Field, column: pa.Array) -> pa.Array:
+def _places(rows: NDArray[np.int64]) -> Any:
+    return pa.array(rows, pa.int64())
+
+
+def _small(field: Field, column: Any) -> Any:
     """Long texts cut, large pictures made smaller; the predictions are made on what is kept."""
     if field.kind is Kind.TEXT:
         return pa.array(
@@ -79,29 +84,23 @@ def replay(model: Predicts) -> None:
         again = pa.Table.from_batches([model.predict_batch(batch) for batch in inputs.to_batches()])
     except OrreryError as error:
         raise ReplayError(f"The model cannot predict its own example rows: {error}") from None
-    names = [
-        n
-        for n in model.signature.outputs.names
-        if n != "prediction" or "probabilities" not in kept.column_names
-    ]
-    for name in names:
+    outputs = model.signature.outputs.names
+    for name in [n for n in outputs if n != "prediction" or "probabilities" not in outputs]:
         old, new = _numbers(kept.column(name)), _numbers(again.column(name))
         if old.shape != new.shape:
-            raise ReplayError(
-                f"The example's {name!r} has shape {old.shape}; predicted again it has {new.shape}."
-            )
+            raise ReplayError(f"The example's {name!r} had shape {old.shape}, and now has {new.shape}.")
         near = np.abs(old - new) <= ABSOLUTE + RELATIVE * np.abs(old)  # false for NaN
         off = ~(near | (np.isnan(old) & np.isnan(new)))
         if off.any():
             row = int(np.argwhere(off)[0][0])
             raise ReplayError(
                 f"The model does not repeat its own predictions: {name} of example row {row} was "
-                f"{old[row].tolist()} and is {new[row].tolist()} (tolerance {ABSOLUTE:g} + {RELATIVE:g} relative).",
-                hint="The file was altered, or the libraries here compute differently from those that made it.",
+                f"{old[row].tolist()} and is {new[row].tolist()} (within {ABSOLUTE:g} + {RELATIVE:g}).",
+                hint="It was altered, or the libraries here compute differently from those that made it.",
             )
 
 
-def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _numbers(column: Any) -> NDArray[np.float64]:
     """Scores of a column, [n, k]."""
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_struct(column.type):

@@ -43,7 +43,7 @@ def predict_as(model: Predicts, data: Any) -> Any:
             return answer(model, data)
     raise SettingsError(
         f"predict cannot answer a {type(data).__name__}.",
-        hint="Give it a Table (ory.read(...)), a pandas or Polars DataFrame, an Arrow table, a list of dicts, or a dict.",
+        hint="Give it a Table (ory.read), a pandas, Polars or Arrow table, a list of dicts, or a dict.",
     )
 
 
@@ -74,7 +74,7 @@ def _pandas(model: Predicts, frame: Any) -> Any:
         raise SchemaError(f"The frame cannot be read: {error}.", hint="Give each column one type.") from None
     answers = _answers(model, frame.columns, inputs).to_pandas()
     answers.index = frame.index
-    return frame.assign(**dict(answers.items()))
+    return frame.assign(**{str(name): answers[name] for name in answers.columns})
 
 
 def _polars(model: Predicts, frame: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A fit from end to end: hold rows out, learn the features, encode once, learn the predictor, make the model."""
+"""A fit from end to end: hold rows out, learn the features, encode once, learn the predictor."""
 
 from __future__ import annotations
 

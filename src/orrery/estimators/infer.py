@@ -1,4 +1,4 @@
-"""What columns mean, from their types and from what a pass over them found. Everything inferred can be overridden."""
+"""What columns mean, from their types and from what a pass over them found. All can be overridden."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS = 3.0
 
 _KEY_ROWS = 20  # fewer rows do not tell a key from a value
 _KEY_NAME = re.compile(
-    r"(^|[_\s.-])(id|ids|uid|uuid|guid|key|rowid|index|编号|序号)$|^unnamed: 0$|[a-z]Id$|[a-z]ID$"
+    r"(^|[_\s.-])((?i:id|ids|uid|uuid|guid|key|rowid|index)|编号|序号)$|^Unnamed: 0$|[a-z]I[dD]$"
 )
 
 
@@ -109,7 +109,7 @@ def _string_kind(field: Field, column: ColumnProfile) -> Kind:
     words = column.words or 0.0
     if words >= WORDS:
         return Kind.TEXT
-    # Every row another single word: a name of the row, as a number of that kind would be by its column's name.
+    # Every row another single word: a name of the row.
     unique = column.distinct >= 0.99 * (column.rows - column.missing) and column.rows >= _KEY_ROWS
     if unique and words <= 1.0:
         return Kind.KEY
@@ -127,9 +127,9 @@ def _list_kind(item: Any, column: ColumnProfile) -> Kind | None:
 
 def _is_key(field: Field, column: ColumnProfile) -> bool:
     """Named like a key, and nearly every value occurs once."""
-    named = _KEY_NAME.search(field.name) or _KEY_NAME.search(field.name.lower())
+    named = _KEY_NAME.search(field.name) is not None
     unique = column.distinct >= 0.9 * column.rows and column.rows >= _KEY_ROWS
-    return bool(named) and unique and not column.missing
+    return named and unique and not column.missing
 
 
 def _counts_up(column: ColumnProfile) -> bool:
@@ -137,7 +137,7 @@ def _counts_up(column: ColumnProfile) -> bool:
     if column.missing or column.rows < 2 * _KEY_ROWS or column.minimum is None or column.maximum is None:
         return False
     exactly_once = column.distinct == column.rows and column.distinct_exact
-    return exactly_once and column.maximum - column.minimum + 1 == column.rows
+    return exactly_once and bool(column.maximum - column.minimum + 1 == column.rows)
 
 
 def _is_date(value: str) -> bool:

@@ -41,7 +41,7 @@ def find_leaks(table: Table, kinds: Mapping[str, Kind], target: Target) -> list[
         guess = _foretell(codes, truth, learn, exact)
         if _how_good(guess, truth[~learn], target) >= NEARLY:
             found.append(
-                f"{name!r} alone foretells {target.name!r} nearly perfectly: is it known before the outcome is? "
+                f"{name!r} alone foretells {target.name!r} nearly perfectly: is it known before the outcome? "
                 "If not, leave it out with ignore=."
             )
     return found

@@ -1,7 +1,7 @@
 """``MLmodel``: a summary in the words of MLflow, so that its tools can list, show and call a saved model.
 
-The layout is MLflow's own (mlflow/models/model.py, mlflow/types/schema.py). Its ``python_function`` flavor is
-loaded by :mod:`orrery.estimators.pyfunc`, which opens the folder as any other saved model, with the same checks.
+The layout is MLflow's own (mlflow/models/model.py, mlflow/types/schema.py). Its ``python_function`` flavor
+is loaded by :mod:`orrery.estimators.pyfunc`, which opens the folder as any other model, with the same checks.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from orrery.estimators import views
 from orrery.estimators.answer import answer_columns, answer_rows
 from orrery.estimators.example import replay
 from orrery.estimators.faces import predict_as
-from orrery.estimators.recipe import Recipe
+from orrery.estimators.recipe import Recipe, recipe_of
 from orrery.estimators.saved import read_model, write_model
 from orrery.estimators.scoring import evaluate_on
 from orrery.estimators.signature import Signature
@@ -77,8 +77,8 @@ class Model:
 
         Understood only when asked for: predicting needs none of the learner's own packages.
         """
-        recipe: Any = Recipe.of(self._recipe) if isinstance(self._recipe, Mapping) else self._recipe
-        return recipe  # type: ignore[no-any-return]
+        recipe: Any = recipe_of(self._recipe) if isinstance(self._recipe, Mapping) else self._recipe
+        return cast("Estimator", recipe)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Model:
         ``probabilities``. Raises UnknownColumnError, SchemaError, BadRowError, and SettingsError where a
         column already has such a name.
         """
-        return predict_as(self, data)
+        return cast(Rows, predict_as(self, data))
 
     def predict_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A record batch with its predictions beside it."""
@@ -165,7 +165,7 @@ class Model:
         return model
 
     def describe(self) -> dict[str, Any]:
-        """Everything about it, as plain values: columns, features, learner, what was tried, metrics, lineage."""
+        """Everything, as plain values: columns, features, learner, what was tried, metrics, lineage."""
         return views.describe(self)
 
     def __repr__(self) -> str:

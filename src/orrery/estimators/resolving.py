@@ -1,4 +1,4 @@
-"""Filling in what an estimator leaves open: one look at the table decides kinds, features, and what is left out."""
+"""Filling in what an estimator leaves open: one look at the table decides kinds and features."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Resolved:
 
 
 def resolve(estimator: Estimator, table: Table) -> Resolved:
-    """Everything inferred. Raises UnknownColumnError, EmptyTableError, TargetError, FitError, SettingsError."""
+    """Everything inferred. Raises DataError, TargetError, FitError, SettingsError."""
     _check_names(estimator, table.schema)
     profile = table.describe()
     _check_rows(profile.rows)

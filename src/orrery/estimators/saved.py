@@ -182,9 +182,7 @@ def _check_digests(card: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
 
 def _predictor_class(kind: str) -> type[Predictor]:
     if kind not in learners.PREDICTORS:
-        raise ModelFormatError(
-            f"There is no predictor of kind {kind[:100]!r}; known are {listing(learners.PREDICTORS)}."
-        )
+        raise ModelFormatError(f"There is no predictor of kind {kind[:100]!r}.")
     module, _, name = learners.PREDICTORS[kind].partition(":")
     found: type[Predictor] = getattr(importlib.import_module(module), name)
     return found
@@ -198,6 +196,5 @@ def _hostile(path: Path) -> Iterator[None]:
     except (ModelError, MissingExtraError):
         raise
     except (Exception, RecursionError) as error:
-        raise ModelFormatError(
-            f"{str(path)!r} cannot be read as a model: {type(error).__name__}: {error}"
-        ) from None
+        what = f"{type(error).__name__}: {error}"
+        raise ModelFormatError(f"{str(path)!r} cannot be read as a model: {what}.") from None

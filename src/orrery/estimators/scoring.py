@@ -1,4 +1,4 @@
-"""How good a model is on rows whose target is known: scores beside the truth, batch by batch, into a report."""
+"""How good a model is on rows whose target is known: scores beside the truth, batch by batch."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _scored(
         yield pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
 
 
-def _truth(target: Target, column: Any) -> pa.Array:
+def _truth(target: Target, column: Any) -> Any:
     values = target.encode(column)
     if target.kind is Kind.CATEGORY:
         return pa.array(values, pa.int32())

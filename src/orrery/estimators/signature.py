@@ -40,7 +40,7 @@ class Signature(Spec):
         return frozenset(self.outputs.names)
 
     def check(self, columns: Collection[str]) -> None:
-        """Whether rows with these columns can be answered. Raises UnknownColumnError, SchemaError, SettingsError."""
+        """Whether rows with these columns can be answered. Raises SchemaError, SettingsError."""
         have = columns if isinstance(columns, Set) else set(columns)
         if self._needed <= have and self._added.isdisjoint(have):
             return
@@ -49,7 +49,7 @@ class Signature(Spec):
             raise UnknownColumnError(missing[0], columns)
         if missing:
             raise SchemaError(
-                f"The model reads the columns {listing(missing)}, which the rows lack; they have {listing(columns)}."
+                f"The model reads {listing(missing)}, which the rows lack; they have {listing(columns)}."
             )
         clash = [name for name in self.outputs.names if name in have]
         if clash:
