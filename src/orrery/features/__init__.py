@@ -4,9 +4,14 @@ from __future__ import annotations
 
 KINDS: dict[str, str] = {
     "category": "orrery.features.category:Category",
+    "date": "orrery.features.date:Date",
+    "hashing": "orrery.features.hashing:Hashing",
     "image": "orrery.features.image:Image",
+    "labels": "orrery.features.labels:LabelSet",
     "number": "orrery.features.number:Number",
     "plain": "orrery.features.plain:Plain",
+    "quantile": "orrery.features.quantile:Quantile",
+    "tfidf": "orrery.features.tfidf:Tfidf",
     "tokens": "orrery.features.tokens:Tokens",
     "vector": "orrery.features.vector:Vector",
 }

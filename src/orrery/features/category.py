@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from orrery.aggregate import RecordBatch
@@ -42,11 +43,19 @@ class CategoryTransform(Transform):
     def apply(self, *columns: Coded) -> tuple[Encoded, ...]:
         """int32 [n, k]."""
         out = np.empty((len(columns[0].codes), len(columns)), np.int32)
+        if len(out) == 1:  # one row of a request: numpy's calls would cost more than the work
+            out[0] = [self._code(j, *column) for j, column in enumerate(columns)]
+            return (out,)
         for j, ((codes, values), code_of) in enumerate(zip(columns, self._codes, strict=True)):
             table = [code_of.get(value, UNSEEN) for value in values]
             table.append(MISSING)  # the code -1 finds the last one
-            out[:, j] = table[codes[0]] if len(codes) == 1 else np.array(table, np.int32)[codes]
+            out[:, j] = np.array(table, np.int32)[codes]
         return (out,)
+
+    def _code(self, j: int, codes: NDArray[np.int64], values: Sequence[str]) -> int:
+        """Of a column's only row."""
+        code = codes[0]
+        return MISSING if code < 0 else self._codes[j].get(values[code], UNSEEN)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The words of each column."""

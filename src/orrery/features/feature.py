@@ -49,7 +49,7 @@ class Output(Spec):
     names: tuple[str, ...] = ()
     """What each position is called, for people: ``age``, ``age is missing``."""
     mean: tuple[float, ...] = ()
-    """Per channel of a picture, for the network to normalise with."""
+    """Per channel of a picture, of values 0 to 255, for the network to normalise with: (x - mean) / std."""
     std: tuple[float, ...] = ()
 
 

@@ -176,7 +176,13 @@ def _to_category(value: Any) -> str:
     return as_text(value)
 
 
+_ONLY = np.zeros(1, np.int64)
+_ONLY.flags.writeable = False
+
+
 def _coded_values(values: Sequence[object]) -> Coded:
+    if len(values) == 1 and isinstance(values[0], str):  # one row of a request: nothing to look for
+        return Coded(_ONLY, [values[0]])
     spelt = _each([None if v != v else v for v in values], _to_category, None)
     distinct = {v: i for i, v in enumerate(dict.fromkeys(v for v in spelt if v is not None))}
     codes = np.array([-1 if v is None else distinct[v] for v in spelt], np.int64)

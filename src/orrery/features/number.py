@@ -50,11 +50,7 @@ class NumberTransform(Transform):
     def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         """Checked. Raises ModelFormatError."""
         inputs = state.columns(values)
-        flagged = values.get("flagged")
-        if not isinstance(flagged, list) or not set(map(type, flagged)) <= {int}:
-            raise state.broken("'flagged' is not a list of positions")
-        if sorted({*flagged} & {*range(len(inputs))}) != flagged:
-            raise state.broken("'flagged' names columns that are not there")
+        flagged = state.positions(values, "flagged", len(inputs))
         clip = state.real(values, "clip", 0.0, 1e308)
         return cls(inputs, Scale.from_arrays(arrays, len(inputs), clip), np.array(flagged, np.int64))
 

@@ -48,11 +48,27 @@ class Sketch:
 
     def quantiles(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """The values below which these shares of all lie (the lower of two neighbours); 0 where empty."""
+        return self._values()[self._places(shares)] if self.keys.size else np.zeros(len(shares))
+
+    def line(self, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """At most so many of the values, evenly spread by rank, and the rank of each, from 0 to 1.
+
+        Rows of equal value share the rank in their middle. A single value 0 where empty.
+        """
         if not self.keys.size:
-            return np.zeros(len(shares))
+            return np.zeros(1), np.full(1, 0.5)
+        chosen = np.unique(self._places(np.arange(points) / (points - 1)))
+        ends = np.cumsum(self.counts)
+        if ends[-1] == 1:
+            return self._values(), np.full(1, 0.5)
+        ranks = (2 * ends - self.counts - 1) / (2 * (ends[-1] - 1))
+        return self._values()[chosen], ranks[chosen]
+
+    def _places(self, shares: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Which key stands at these shares of all rows."""
         ends = np.cumsum(self.counts)
         ranks = np.floor(shares * float(ends[-1] - 1)).astype(np.int64)
-        return self._values()[np.searchsorted(ends, ranks, side="right")]
+        return np.searchsorted(ends, ranks, side="right").astype(np.int64)
 
     def _values(self) -> NDArray[np.float64]:
         """The middle of each bucket."""

@@ -46,6 +46,16 @@ def real(values: Mapping[str, Any], name: str, low: float, high: float) -> float
     return float(found)
 
 
+def positions(values: Mapping[str, Any], name: str, below: int) -> list[int]:
+    """Rising positions from 0, all ``below`` a number."""
+    found = values.get(name)
+    if not isinstance(found, list) or not set(map(type, found)) <= {int}:
+        raise broken(f"{name!r} is not a list of positions")
+    if sorted({*found} & {*range(below)}) != found:
+        raise broken(f"{name!r} names columns that are not there")
+    return found
+
+
 def truth(values: Mapping[str, Any], name: str) -> bool:
     """True or false."""
     found = values.get(name)
