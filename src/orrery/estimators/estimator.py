@@ -11,6 +11,7 @@ from pydantic import Field as Setting
 from orrery.data.table import Table, read
 from orrery.engines.engine import Engine
 from orrery.errors import SettingsError, did_you_mean, listing
+from orrery.estimators import views
 from orrery.estimators.fitting import fit_model
 from orrery.estimators.model import Model
 from orrery.estimators.recipe import Recipe
@@ -80,6 +81,9 @@ class Estimator(Recipe):
             observers=observers,
             folder=None if folder is None else Path(folder),
         )
+
+    def _repr_html_(self) -> str:
+        return views.estimator_html(self.to_dict())
 
 
 def fit(

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from orrery.data.table import Table
 from orrery.errors import SchemaError, SettingsError
-from orrery.estimators.signature import Signature
+
+if TYPE_CHECKING:
+    from orrery.estimators.model import Model
 
 
-class Predicts(Protocol):
-    """What is needed of a model to answer any kind of rows."""
-
-    signature: Signature
-
-    def predict_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch with its predictions."""
-
-    def predict_values(self, columns: Mapping[str, Sequence[object]], rows: int) -> list[dict[str, Any]]:
-        """The answers alone, from Python values."""
-
-
-def predict_as(model: Predicts, data: Any) -> Any:
+def predict_as(model: Model, data: Any) -> Any:
     """The rows with their predictions, as the kind of thing they came in."""
     if isinstance(data, Mapping):
         return _rows(model, [data])[0]
@@ -47,24 +37,24 @@ def predict_as(model: Predicts, data: Any) -> Any:
     )
 
 
-def _table(model: Predicts, table: Table) -> Table:
+def _table(model: Model, table: Table) -> Table:
     model.signature.check(table.schema.names)
     return table.map(model.predict_batch)
 
 
-def _arrow(model: Predicts, table: pa.Table) -> pa.Table:
+def _arrow(model: Model, table: pa.Table) -> pa.Table:
     model.signature.check(table.schema.names)
     schema = model.signature.answered(table.schema)
     return pa.Table.from_batches([model.predict_batch(batch) for batch in table.to_batches()], schema)
 
 
-def _answers(model: Predicts, names: Iterable[object], inputs: pa.Table) -> pa.Table:
+def _answers(model: Model, names: Iterable[object], inputs: pa.Table) -> pa.Table:
     """Only the added columns, for frames that keep their own."""
     model.signature.check([str(name) for name in names])
     return _arrow(model, inputs).select(model.signature.outputs.names)
 
 
-def _pandas(model: Predicts, frame: Any) -> Any:
+def _pandas(model: Model, frame: Any) -> Any:
     if not frame.columns.is_unique:
         raise SchemaError("Two columns of the frame have the same name.", hint="Rename one of them.")
     wanted = _present(model, list(frame.columns))
@@ -77,20 +67,20 @@ def _pandas(model: Predicts, frame: Any) -> Any:
     return frame.assign(**{str(name): answers[name] for name in answers.columns})
 
 
-def _polars(model: Predicts, frame: Any) -> Any:
+def _polars(model: Model, frame: Any) -> Any:
     polars = sys.modules["polars"]
     inputs = frame.select(_present(model, frame.columns)).to_arrow()
     answers = _answers(model, frame.columns, inputs)
     return frame.hstack(polars.from_arrow(answers).get_columns())
 
 
-def _present(model: Predicts, names: Sequence[object]) -> list[str]:
+def _present(model: Model, names: Sequence[object]) -> list[str]:
     """The columns to hand over: those the model reads. Raises as ``Signature.check`` does."""
     model.signature.check([str(name) for name in names])
     return list(model.signature.inputs.names)
 
 
-def _rows(model: Predicts, rows: Sequence[Any]) -> list[dict[str, Any]]:
+def _rows(model: Model, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """A column that no row has is an error; one that only some rows lack is missing there."""
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):

@@ -172,7 +172,7 @@ class Model:
         return views.line(self)
 
     def _repr_html_(self) -> str:
-        return views.html(self)
+        return views.model_html(self)
 
 
 def _encoded_bytes(output: Output) -> int:

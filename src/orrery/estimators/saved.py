@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -35,28 +35,15 @@ from orrery.estimators.signature import Signature
 from orrery.features.plan import FeaturePlan
 from orrery.learners.learner import Predictor
 
+if TYPE_CHECKING:
+    from orrery.estimators.model import Model
+
 FORMAT = "orrery/model"
 VERSION = 1
 """Raised when a release writes what older ones cannot read."""
 
 CARD, FEATURES, EXAMPLE = "model.json", "features.arrow", "example.arrow"
 _CARD_BYTES = 64 << 20
-
-
-class Saveable(Protocol):
-    """What is written of a model."""
-
-    signature: Signature
-    plan: FeaturePlan
-    predictor: Predictor
-    lineage: dict[str, Any]
-    metrics: dict[str, float]
-    example: pa.Table | None
-    notes: tuple[str, ...]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The estimator as plain values."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +60,7 @@ class Parts:
     notes: tuple[str, ...]
 
 
-def write_model(model: Saveable, place: str | Path) -> Path:
+def write_model(model: Model, place: str | Path) -> Path:
     """Write a model to a folder or zip, all or nothing. Returns its path."""
     path = local_path(place)
     files = {FEATURES: write_arrow(model.plan.to_arrow()), **model.predictor.files()}

@@ -5,41 +5,25 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from orrery.data.table import Table, read
 from orrery.errors import EmptyTableError, UnknownColumnError
-from orrery.estimators.signature import Signature
 from orrery.evaluation.report import Outcome, Report, evaluate
 from orrery.features.forms import Form, lift
 from orrery.features.target import Target
 from orrery.schema import Kind
 
+if TYPE_CHECKING:
+    from orrery.estimators.model import Model
+
 RESERVED = ("truth", "scores", "weight")
 """What the scored rows call their own columns; a column of the table that has such a name is left out."""
 
 
-class Scores(Protocol):
-    """What is needed of a model to evaluate it."""
-
-    signature: Signature
-    lineage: dict[str, Any]
-    metrics: dict[str, float]
-    evaluated_on: Table | None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The estimator as plain values."""
-
-    def scores(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
-        """What the predictor gives."""
-
-
-def evaluate_on(model: Scores, data: Any, by: str | Sequence[str] | None) -> Report:
+def evaluate_on(model: Model, data: Any, by: str | Sequence[str] | None) -> Report:
     """The report on some rows. The model remembers its headline figures and which rows they are of."""
     table = data if isinstance(data, Table) else read(data)
     target = model.signature.target
@@ -82,7 +66,7 @@ def _outcome(target: Target) -> Outcome:
 
 
 def _scored(
-    model: Scores, table: Table, slices: Sequence[str], weight: str | None
+    model: Model, table: Table, slices: Sequence[str], weight: str | None
 ) -> Iterator[pa.RecordBatch]:
     """Truth and scores of each batch, beside the columns that the model reads and those to slice by."""
     target = model.signature.target
@@ -111,6 +95,6 @@ def _truth(target: Target, column: Any) -> Any:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
-def details_of(model: Scores) -> Mapping[str, Any]:
+def details_of(model: Model) -> Mapping[str, Any]:
     """What the report says of the model beside its figures."""
     return {"target": model.signature.target.name, "rows fitted on": model.lineage.get("rows")}
