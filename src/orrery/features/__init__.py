@@ -11,6 +11,7 @@ KINDS: dict[str, str] = {
     "number": "orrery.features.number:Number",
     "plain": "orrery.features.plain:Plain",
     "quantile": "orrery.features.quantile:Quantile",
+    "target_mean": "orrery.features.target_mean:TargetMean",
     "tfidf": "orrery.features.tfidf:Tfidf",
     "tokens": "orrery.features.tokens:Tokens",
     "vector": "orrery.features.vector:Vector",
