@@ -39,6 +39,8 @@ class Learner(Choice):
     """Settings of how to learn. ``fit`` runs inside a gang of one or more workers."""
 
     family: ClassVar[str] = "orrery.learners"
+    holds_out: ClassVar[bool] = True
+    """Whether ``fit`` wants rows held out. A learner that cross-validates by itself is given all rows."""
 
     @abstractmethod
     def features(self, schema: Schema, profile: Profile, target: Target) -> tuple[Feature, ...]:

@@ -1,0 +1,124 @@
+"""Sound defaults of several learners, tried on rows that they had not seen; the best, or a blend, is kept."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from orrery.data.profile import Profile
+from orrery.extras import available
+from orrery.features.feature import Feature, Role
+from orrery.features.target import Target
+from orrery.learners.blend_predictor import Blend as Blend
+from orrery.learners.blend_predictor import Member
+from orrery.learners.boosted import Boosted
+from orrery.learners.crossfit import Clock
+from orrery.learners.folds import sample, tenth
+from orrery.learners.learner import Learner, Predictor
+from orrery.learners.trial import TRIAL_ROWS, Trial
+from orrery.schema import Kind, Schema
+from orrery.training.events import Ended, Observer, Started
+from orrery.training.feed import Feed
+from orrery.training.world import World
+
+_TEXT_ROWS = 500  # from so many rows a network may make something of a text
+_PACKAGES = {"linear": "sklearn", "boosted": "lightgbm", "network": "torch"}
+
+
+class Auto(Learner):
+    """Tries several learners by out-of-fold predictions, then lets the best, or a blend, learn from all rows.
+
+    Pictures go to a network alone. The same seed gives the same result, unless ``time_limit_s`` cut it short;
+    the notes of :class:`~orrery.training.events.Ended` and ``Model.describe()`` say what was tried.
+
+    >>> Auto(members=("linear", "boosted")).members[0].kind
+    'linear'
+    """
+
+    kind: Literal["auto"] = "auto"
+    members: tuple[Learner, ...] = ()
+    """The learners to try. None: linear and boosted, a network where there are pictures or texts."""
+    time_limit_s: float = Field(600.0, gt=0)
+    """After this no new trial begins, and what is running ends at its next step."""
+
+    holds_out: ClassVar[bool] = False
+
+    def features(self, schema: Schema, profile: Profile, target: Target) -> tuple[Feature, ...]:
+        """Each member's features, in a group of the member's kind; those of a single member in none."""
+        members = self.members or _members(schema, profile)
+        if len(members) == 1:
+            return members[0].features(schema, profile, target)
+        found: list[Feature] = []
+        for member in members:
+            # A member may find nothing to read: no learner but the network sees a picture.
+            own = member.features(_readable(schema, member, members), profile, target)
+            found += [feature.replace(group=member.kind) for feature in own]
+        return tuple(found)
+
+    def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:
+        """Try, choose, and learn from all rows. One member alone is fitted as it is."""
+        candidates = self._candidates(feed)
+        if len(candidates) == 1 and not _group(feed, candidates[0]):
+            return _final(candidates[0], feed, world, observe)
+        observe(Started("auto", feed.rows, 0))
+        trial = Trial(sample(feed, TRIAL_ROWS, world.seed), world, Clock(self.time_limit_s), observe)
+        chosen = trial.choose(candidates)
+        members = [
+            Member(weight, _group(feed, learner), _final(learner, feed, world, trial.clock))
+            for learner, weight in chosen
+        ]
+        notes = tuple(trial.notes)
+        observe(Ended("time is up" if trial.clock.stopped else "finished", 0, notes=notes))
+        return Blend(members, notes)
+
+    def _candidates(self, feed: Feed) -> tuple[Learner, ...]:
+        """The members that have features to read."""
+        if self.members:
+            return self.members
+        groups = {output.name.partition("/")[0] for output in feed.outputs}
+        found = tuple(_default(kind) for kind in _PACKAGES if kind in groups)
+        if found:
+            return found
+        if any(output.role is Role.TENSOR for output in feed.outputs):
+            return (_default("network"),)
+        return tuple(_default(kind) for kind in ("linear", "boosted") if available(_PACKAGES[kind]))
+
+
+def _default(kind: str) -> Learner:
+    return Learner.of({"kind": kind})
+
+
+def _members(schema: Schema, profile: Profile) -> tuple[Learner, ...]:
+    """Who to try, by what there is to read, leaving out whose package is not installed."""
+    kinds = [field.kind for field in schema.fields if field.kind not in (None, Kind.KEY)]
+    if kinds and all(kind is Kind.IMAGE for kind in kinds):
+        return (_default("network"),)
+    wanted = ["linear", "boosted"]
+    if Kind.IMAGE in kinds or (Kind.TEXT in kinds and profile.rows >= _TEXT_ROWS):
+        wanted.append("network")
+    found = [kind for kind in wanted if available(_PACKAGES[kind])]
+    return tuple(_default(kind) for kind in found or ["linear"])  # which says what to install
+
+
+def _readable(schema: Schema, member: Learner, members: tuple[Learner, ...]) -> Schema:
+    """Without pictures for those who would read single pixels, where a network looks at them."""
+    if member.kind == "network" or all(other.kind != "network" for other in members):
+        return schema
+    return Schema(fields=tuple(field for field in schema.fields if field.kind is not Kind.IMAGE))
+
+
+def _group(feed: Feed, learner: Learner) -> str:
+    """The group of the learner's own features; none where features are not grouped, and all are its own."""
+    grouped = any(output.name.startswith(f"{learner.kind}/") for output in feed.outputs)
+    return learner.kind if grouped else ""
+
+
+def _final(learner: Learner, feed: Feed, world: World, observe: Observer) -> Predictor:
+    """Learn from all rows, but for those that the learner wants held out."""
+    view = feed.view(_group(feed, learner))
+    unsettled = isinstance(learner, Boosted) and learner.rounds is None
+    if view.validation is None and (learner.holds_out or unsettled):
+        part = tenth(view, world.seed)
+        view = view.subset(part.train, part.held) if part else view
+    return learner.fit(view, world, observe)

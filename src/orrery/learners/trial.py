@@ -1,0 +1,88 @@
+"""Trying learners on the same folds of the same rows, and deciding which of them answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orrery.errors import OrreryError
+from orrery.learners import blend
+from orrery.learners.boosted import Boosted
+from orrery.learners.crossfit import Clock, CrossFit, cross_fit
+from orrery.learners.folds import Fold, folds, held_rows
+from orrery.learners.learner import Learner
+from orrery.learners.linear import Linear
+from orrery.learners.links import loss, loss_name
+from orrery.training.events import Epoch, Observer
+from orrery.training.feed import Feed
+from orrery.training.world import World
+
+TRIAL_ROWS = 100_000
+_FEW_ROWS = 20  # too few to compare learners on
+_TIME_SHARE = 0.6  # the rest is for learning from all rows
+
+
+class Trial:
+    """One comparison. ``notes`` tell what was tried, what was left out and why, and what was chosen."""
+
+    def __init__(self, feed: Feed, world: World, clock: Clock, observe: Observer) -> None:
+        self.feed = feed
+        self.world = world
+        self.clock = clock
+        self.observe = observe
+        self.notes: list[str] = []
+
+    def choose(self, candidates: Sequence[Learner]) -> list[tuple[Learner, float]]:
+        """Learners with settled settings, and how much each counts; the weights add up to 1."""
+        parts = folds(self.feed, self.world.seed) if self.feed.rows >= _FEW_ROWS else []
+        if not parts:
+            self.notes.append(f"auto: {self.feed.rows} rows are too few to compare learners on")
+            return [(_cautious(candidates[0]), 1.0)]
+        tried = self._try_all(candidates, parts)
+        rows, everything = held_rows(parts), self.feed.all()
+        truth = everything.target[rows]
+        weight = None if everything.weight is None else everything.weight[rows]
+        weights = blend.choose(self.feed.target, truth, [one.scores for one in tried], weight)
+        value = loss(self.feed.target, truth, blend.mix([one.scores for one in tried], weights), weight)
+        chosen = [(one.learner, float(w)) for one, w in zip(tried, weights, strict=True) if w > 0]
+        named = " + ".join(f"{w:.2f} {learner.kind}" for learner, w in chosen)
+        found = named if len(chosen) > 1 else chosen[0][0].kind
+        self.notes.append(f"chosen: {found}, {loss_name(self.feed.target)} {value:.5g} out of fold")
+        return chosen
+
+    def _try_all(self, candidates: Sequence[Learner], parts: list[Fold]) -> list[CrossFit[Learner]]:
+        count = "one fifth held out" if len(parts) == 1 else f"{len(parts)} folds"
+        self.notes.append(f"auto: compared on {self.feed.rows:,} rows, {count}")
+        tried: list[CrossFit[Learner]] = []
+        failed: OrreryError | None = None
+        for learner in candidates:
+            if tried and (self.clock.stopped or self._late()):
+                self.notes.append(f"{learner.kind}: not tried, time was up")
+                continue
+            try:
+                tried.append(self._try(learner, parts))
+            except OrreryError as error:
+                failed = error
+                self.notes.append(f"{learner.kind}: left out. {error}")
+                continue
+            self.notes.append(tried[-1].told)
+            metrics = {f"{learner.kind}/{loss_name(self.feed.target)}": tried[-1].loss}
+            best = tried[-1].loss <= min(one.loss for one in tried)
+            self.clock.stopped |= self.observe(Epoch(len(tried), metrics, best=best)) == "stop"
+        if not tried and failed is not None:
+            raise failed
+        return tried
+
+    def _try(self, learner: Learner, parts: list[Fold]) -> CrossFit[Learner]:
+        grouped = any(output.name.startswith(f"{learner.kind}/") for output in self.feed.outputs)
+        view = self.feed.view(learner.kind if grouped else "")
+        if isinstance(learner, Linear | Boosted):
+            return learner.cross_fit(view, parts, self.world, self._late)
+        return cross_fit(learner, view, parts, self.world, self.clock)
+
+    def _late(self) -> bool:
+        return self.clock.late(_TIME_SHARE)
+
+
+def _cautious(learner: Learner) -> Learner:
+    """Settings for rows so few that none can be kept aside."""
+    return learner.replace(alpha=1.0) if isinstance(learner, Linear) and not learner.alpha else learner
