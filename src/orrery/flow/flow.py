@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, PrivateAttr
 
+from orrery.display import Both, fragment, table_html
 from orrery.errors import FlowCheckError
 from orrery.flow.cache import Planned
 from orrery.flow.check import check_graph
@@ -113,14 +113,9 @@ class Flow(Graph):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td><b>{html.escape(n.id)}</b></td><td>{html.escape(n.operator)}</td>"
-            f"<td><code>{html.escape(_summary(n))}</code></td></tr>"
-            for n in self.nodes
-        )
-        head = "<tr><th>node</th><th>operator</th><th>inputs and settings</th></tr>"
-        title = f"<caption>Flow <b>{html.escape(self.name)}</b> {html.escape(self.description)}</caption>"
-        return f"<table>{title}<thead>{head}</thead><tbody>{rows}</tbody></table>"
+        rows = [[node.id, node.operator, _summary(node)] for node in self.nodes]
+        head = [Both("node", "节点"), Both("operator", "算子"), Both("inputs and settings", "输入与设置")]
+        return fragment(table_html(head, rows, caption=self.description), title=f"Flow {self.name}")
 
 
 def _node_values(node: Node) -> dict[str, Any]:

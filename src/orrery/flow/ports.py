@@ -97,3 +97,12 @@ def load(kind: str, folder: Path) -> Any:
         raise FlowError(f"A stored result is of kind {kind!r}, which this release does not know.")
     found = _BY_NAME[kind]
     return found.load(found.cls(), folder)
+
+
+def describe(value: Any) -> tuple[str, dict[str, Any]]:
+    """A value in one or a few lines for people, and as plain values for programs."""
+    metrics = getattr(value, "metrics", None)
+    if isinstance(metrics, dict):
+        figures = {name: figure for name, figure in metrics.items() if isinstance(figure, int | float)}
+        return ", ".join(f"{name} {figure:.4g}" for name, figure in figures.items()), figures
+    return str(value), TypeAdapter(type(value)).dump_python(value, mode="json")

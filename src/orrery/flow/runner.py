@@ -6,6 +6,7 @@ unfinished work of the node where it can go on; the next run starts there.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +77,15 @@ class Run:
             )
         return self._state.value(reference)
 
+    def references(self, *kinds: str) -> list[str]:
+        """What the run has of some kinds of value: ``references("report")``."""
+        return [
+            _reference(node, output)
+            for node, placed in self._state.placed.items()
+            for output, kind in placed.operator.outputs.items()
+            if kind in kinds
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """States, reasons and times of all nodes, as plain values."""
         return {"nodes": [result.to_dict() for result in self.results]}
@@ -137,10 +147,18 @@ def place(state: State, node: Node, force: Sequence[str]) -> Placed:
     placed = state.placed[node.id] = Placed(node, operator, settings, record, planned)
     for output in operator.outputs:
         reference = _reference(node.id, output)
-        source = operator.options.lazy and not node.inputs  # what it holds may have changed: ask it
-        identity = state.value(reference).fingerprint() if source else stable_key(key, output)
-        state.identities[reference] = identity
+        state.identities[reference] = _identity(state, placed, reference)
     return placed
+
+
+def _identity(state: State, placed: Placed, reference: str) -> str:
+    """What tells a value from others: equal identities mean equal values."""
+    options = placed.operator.options
+    if options.lazy and not placed.node.inputs:  # a source: what it holds may have changed, so ask it
+        found: str = state.value(reference).fingerprint()
+        return found
+    once = str(uuid.uuid4()) if options.changes else ""
+    return stable_key(placed.planned.result, reference, once)
 
 
 def _again(

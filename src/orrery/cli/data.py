@@ -1,0 +1,83 @@
+"""``orrery data``: rows where they lie."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from orrery.cli.options import DataArgument, Kinds, Output, Query, Where, help_of, new_app
+from orrery.cli.output import Format, show, tell
+from orrery.cli.tables import open_table
+from orrery.data.profile import ColumnProfile
+
+app = new_app("Look at rows where they lie: files, folders of images, databases.")
+
+
+def head(
+    data: DataArgument,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=1, help="How many.")] = 5,
+    query: Query = None,
+    where: Where = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Print the first rows.
+
+    Examples:
+      orrery data head rows.csv
+      orrery data head sqlite:///digits.db --query "select label from digits" -n 3
+      orrery data head 'logs/*.parquet' --where "status >= 500" --output json
+    """
+    show(open_table(data, query, where=where).head(rows).to_rows(), output)
+
+
+def describe(
+    data: DataArgument, query: Query = None, where: Where = None, output: Output = Format.TABLE
+) -> None:
+    """Say of each column: type, missing, distinct, least, mean, most, and the most frequent values.
+
+    Examples:
+      orrery data describe rows.csv
+      orrery data describe rows.csv --output json | jq '.columns[] | select(.missing > 0) | .name'
+    """
+    profile = open_table(data, query, where=where).describe()
+    if output is not Format.TABLE:
+        show(profile.to_dict(), output)
+        return
+    show([_row(column) for column in profile.columns], output)
+    tell(f"\n{profile.rows:,} rows, {len(profile.columns)} columns")
+
+
+def schema(
+    data: DataArgument, query: Query = None, kind: Kinds = None, output: Output = Format.TABLE
+) -> None:
+    """Print the columns and their types.
+
+    Examples:
+      orrery data schema rows.parquet
+      orrery data schema rows.csv --output yaml
+    """
+    fields = open_table(data, query, kind).schema.fields
+    rows = [field.to_dict() for field in fields]
+    show(rows, output, columns=["name", "type", *(["kind"] if any(f.kind for f in fields) else [])])
+
+
+def _row(column: ColumnProfile) -> dict[str, Any]:
+    def figure(value: float | None) -> str:
+        return "" if value is None else f"{value:.4g}"
+
+    distinct = f"{column.distinct:,}" if column.distinct_exact else f"≈ {column.distinct:,}"
+    return {
+        "column": column.name,
+        "type": column.type,
+        "missing": column.missing,
+        "distinct": distinct,
+        "least": figure(column.minimum),
+        "mean": figure(column.mean),
+        "most": figure(column.maximum),
+        "frequent": ", ".join(f"{value} ({count:,})" for value, count in column.top[:3]),
+    }
+
+
+for _function in (head, describe, schema):
+    app.command(help=help_of(_function))(_function)

@@ -1,0 +1,101 @@
+"""Printing an answer: a table for people, JSON or YAML for programs. Nothing else goes to standard output."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import yaml
+
+from orrery.display import text_facts, text_table
+
+
+class Format(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def show(
+    answer: Any, output: Format, *, columns: Sequence[str] | None = None, text: str | None = None
+) -> None:
+    """Print an answer: rows (a list of mappings) or facts (a mapping).
+
+    ``columns`` chooses what the table shows of the rows; ``text`` takes the place of the table.
+    """
+    if output is Format.JSON:
+        say(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+    elif output is Format.YAML:
+        say(yaml.safe_dump(plain(answer), sort_keys=False, allow_unicode=True, width=110).rstrip())
+    elif text is not None:
+        say(text)
+    elif isinstance(answer, Mapping):
+        say(text_facts({name: _cell(value) for name, value in answer.items()}))
+    else:
+        say(_table(list(answer), columns))
+
+
+def say(text: str) -> None:
+    """A line to standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def tell(text: str) -> None:
+    """A line to standard error: for people, not part of the answer."""
+    sys.stderr.write(text + "\n")
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: NaN and infinity are null, bytes base64, times ISO 8601.
+
+    >>> plain({"a": float("nan"), "b": (1, b"x")})
+    {'a': None, 'b': [1, 'eA==']}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    return value if value is None or isinstance(value, bool | int) else str(value)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None) -> str:
+    if not rows:
+        return "There are none."
+    names = columns or list(dict.fromkeys(name for row in rows for name in row))
+    return text_table(names, [[_cell(row.get(name)) for name in names] for row in rows], widest=60)
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return f"{_picture_type(value) or 'bytes'} ({len(value):,} bytes)"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_short(item)) for item in value)
+    return value if isinstance(value, bool | int | float) else str(value)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _picture_type(data: bytes) -> str:
+    starts = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
+    found = [name for start, name in starts.items() if data.startswith(start)]
+    return "WebP" if data[8:12] == b"WEBP" else found[0] if found else ""

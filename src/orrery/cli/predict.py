@@ -1,0 +1,39 @@
+"""``orrery predict``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orrery.cli.options import DataArgument, ModelArgument, Output, Query, Where, app_of
+from orrery.cli.output import Format, show
+from orrery.cli.tables import open_table
+from orrery.registry.load import load
+
+
+def predict(
+    model: ModelArgument,
+    data: DataArgument,
+    query: Query = None,
+    where: Where = None,
+    to: Annotated[str | None, typer.Option(help="Where to write all rows: .parquet, .csv, .jsonl.")] = None,
+    rows: Annotated[int, typer.Option(help="How many rows to print, if they are not written.")] = 10,
+    output: Output = Format.TABLE,
+) -> None:
+    """Add a prediction to each row; all columns and their order stay. DATA may be - for JSON lines.
+
+    Examples:
+      orrery predict model new.csv --to answers.csv
+      orrery predict models:/prices 'new/*.parquet' --rows 3
+      echo '{"rooms": 4, "city": "Lyon"}' | orrery predict models:/prices - --output json
+    """
+    answered = load(model).predict(open_table(data, query, where=where))
+    if to is None:
+        show(answered.head(rows).to_rows(), output)
+        return
+    written = answered.write(to)
+    show({"rows": written.count(), "to": to}, output)
+
+
+app = app_of(predict)

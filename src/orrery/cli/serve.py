@@ -1,0 +1,31 @@
+"""``orrery serve``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orrery.cli.options import ModelArgument, app_of
+from orrery.serving.online.server import serve as serve_model
+
+
+def serve(
+    model: ModelArgument,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; 0.0.0.0 lets others in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    record: Annotated[bool, typer.Option(help="Keep every prediction, to join it to its outcome.")] = True,
+) -> None:
+    """Answer over HTTP with a published model, until Ctrl-C. A moved alias is followed without a pause.
+
+    Examples:
+      orrery serve models:/prices
+      orrery serve models:/prices@challenger --port 9000 --no-record
+      curl -s localhost:8080/v1/models/prices:predict -d '{"rows": [{"rooms": 4, "city": "Lyon"}]}'
+    """
+    serve_model(model, host=host, port=port, record=record, wait=True)
+
+
+app = app_of(serve)
