@@ -18,7 +18,7 @@ from orrery.display.charts import (
 from orrery.display.page import fragment, page
 from orrery.display.tables import bars, card, facts, heat, picture, section, table_html, tiles
 from orrery.display.terminal import text_facts, text_table
-from orrery.display.words import Both, Html, Words, figure, join, percent, tag, words
+from orrery.display.words import Both, Html, Words, count, figure, join, percent, tag, words
 
 __all__ = [
     "Axis",
@@ -29,6 +29,7 @@ __all__ = [
     "Words",
     "bars",
     "card",
+    "count",
     "facts",
     "figure",
     "fragment",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orrery.display.words import Both, Html, Words, figure, tag, tip
+from orrery.display.words import Both, Html, Words, count, figure, tag, tip
 
 STRIPS = 60
 """How many places along a line chart can be pointed at."""
@@ -297,7 +297,7 @@ def histogram(
     content = []
     for b in bins:
         left, right, height = frame.px(b.low), frame.px(b.high), frame.py(b.count)
-        what = f"{frame.x.text(_round(b.low))} – {frame.x.text(_round(b.high))}: {figure(b.count)}"
+        what = f"{frame.x.text(_round(b.low))} – {frame.x.text(_round(b.high))}: {count(b.count)}"
         content.append(
             tag(
                 "rect",

@@ -104,6 +104,21 @@ def figure(value: float | int | str | None, digits: int = 4) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def count(value: float) -> str:
+    """How many: whole numbers without decimals, weights with few.
+
+    >>> count(7.0), count(1234.5)
+    ('7', '1,234.5')
+    """
+    return (
+        f"{int(value):,}"
+        if float(value).is_integer()
+        else f"{value:,.4g}"
+        if value < 100
+        else f"{value:,.1f}"
+    )
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of one in percent.
 

@@ -1,0 +1,271 @@
+"""The chapters of a report on classes or labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orrery.display import (
+    Axis,
+    Both,
+    Html,
+    Series,
+    Words,
+    bars,
+    card,
+    count,
+    figure,
+    heat,
+    line_chart,
+    percent,
+    section,
+    table_html,
+)
+from orrery.display.charts import Bin, histogram
+from orrery.evaluation.findings import Calibrated, Curve, Findings
+
+SHARE_OF_ROWS = Both("Share of rows picked, best first", "选取的行所占比例（得分从高到低）")
+THRESHOLD = Both("Threshold", "阈值")
+DIAGONAL = ((0.0, 0.0), (1.0, 1.0))
+
+
+def mistakes(found: Findings) -> Html:
+    """Which classes are taken for which."""
+    cards = []
+    if found.matrix:
+        cards.append(_matrix(found))
+    if found.confused:
+        items: list[tuple[Words, float]] = [
+            (f"{true} → {taken}", weight) for true, taken, weight in found.confused
+        ]
+        about = Both("True class → what it was taken for.", "真实类别 → 被认成的类别。")
+        cards.append(
+            card(
+                Both("Most frequent mistakes", "最常见的错误"),
+                bars(items, texts=[count(v) for _, v in items]),
+                about=about,
+            )
+        )
+    cards.append(_classes(found))
+    title = Both("Right and wrong", "对与错")
+    lead = Both(
+        "Each row of the matrix is a true class; blue is right, red is a mistake.",
+        "矩阵的每一行是一个真实类别；蓝色为正确，红色为错误。",
+    )
+    return section(title, *cards, about=lead if found.matrix else "")
+
+
+def _matrix(found: Findings) -> Html:
+    names = [str(label) for label in found.labels]
+    totals = [sum(row) or 1.0 for row in found.matrix]
+    shades = [[v / total for v in row] for row, total in zip(found.matrix, totals, strict=True)]
+    texts = [[count(v) if v else "" for v in row] for row in found.matrix]
+    tips = [
+        [_tip(names[i], names[j], v, shades[i][j]) for j, v in enumerate(row)]
+        for i, row in enumerate(found.matrix)
+    ]
+    # A few mistakes among many right ones should still be seen: shades of mistakes are stretched.
+    worst = max((s for i, row in enumerate(shades) for j, s in enumerate(row) if i != j), default=0.0) or 1.0
+    drawn = [
+        [
+            s if i == j else (0.18 + 0.5 * s / worst if s else 0.0) * min(1.0, 0.35 + worst * 2)
+            for j, s in enumerate(row)
+        ]
+        for i, row in enumerate(shades)
+    ]
+    matrix = heat(
+        names, names, drawn, texts, tips=tips, corner=Both("True", "真实"), across=Both("Predicted", "预测")
+    )
+    return card(Both("Confusion matrix", "混淆矩阵"), matrix, wide=len(names) > 6)
+
+
+def _tip(true: str, taken: str, weight: float, share: float) -> Both:
+    number, part = count(weight), percent(share)
+    return Both(
+        f"True {true}, predicted {taken}\n{number} ({part} of true {true})",
+        f"真实 {true}，预测 {taken}\n{number}（占真实 {true} 的 {part}）",
+    )
+
+
+def _classes(found: Findings) -> Html:
+    columns: list[Words] = [
+        Both("Class", "类别"),
+        Both("Weight", "权重") if found.weighted else Both("Rows", "行数"),
+        Both("Precision", "精确率"),
+        Both("Recall", "召回率"),
+        "F1",
+        "AUC",
+        Both("Avg. precision", "平均精确率"),
+    ]
+    rows = [
+        [c.label, _whole(c.weight), c.precision, c.recall, c.f1, c.auc, c.average_precision]
+        for c in found.classes[:200]
+    ]
+    about = Both(
+        "Precision: how often the class is right when predicted. Recall: how much of the class is found.",
+        "精确率：预测为该类时有多少是对的。召回率：该类中有多少被找到。",
+    )
+    keep = [i for i in range(len(columns)) if i < 2 or any(row[i] is not None for row in rows)]
+    table = table_html([columns[i] for i in keep], [[row[i] for i in keep] for row in rows])
+    return card(Both("By class", "各类别"), table, about=about, wide=True)
+
+
+def _whole(weight: float) -> float | int:
+    return int(weight) if weight.is_integer() else weight
+
+
+def ranking(found: Findings) -> Html:
+    """How well scores put the right rows first."""
+    cards = [
+        card(Both("ROC curve", "ROC 曲线"), _lines(found, "roc", ROC_X, ROC_Y, DIAGONAL), about=_ROC_ABOUT),
+        card(
+            Both("Precision and recall", "精确率与召回率"),
+            _lines(found, "pr", RECALL, PRECISION),
+            about=_PR_ABOUT,
+        ),
+        card(
+            Both("Gains", "增益曲线"),
+            _lines(found, "gains", Axis(SHARE_OF_ROWS, share=True), FOUND, DIAGONAL),
+            about=_GAINS_ABOUT,
+        ),
+    ]
+    if "ks" in found.curves:
+        cards += _two_classes(found)
+    title = Both("Ranking", "排序能力")
+    lead = Both(
+        "Whether likelier rows really come first, whatever threshold is chosen later.",
+        "得分高的行是否确实更可能为真，与之后选取的阈值无关。",
+    )
+    return section(title, *cards, about=lead) if found.curves else Html("")
+
+
+ROC_X = Axis(Both("False alarms (of all negatives)", "误报率（占全部反例）"), share=True)
+ROC_Y = Axis(Both("Found (of all positives)", "召回率（占全部正例）"), share=True)
+RECALL = Axis(Both("Recall", "召回率"), share=True)
+PRECISION = Axis(Both("Precision", "精确率"), share=True)
+FOUND = Axis(Both("Positives found", "找到的正例"), share=True)
+_ROC_ABOUT = Both("The nearer the upper left corner, the better.", "越靠近左上角越好。")
+_PR_ABOUT = Both("The nearer the upper right corner, the better.", "越靠近右上角越好。")
+_GAINS_ABOUT = Both(
+    "How many positives the best-scored rows hold; the diagonal is a blind pick.",
+    "得分最高的行里包含多少正例；对角线为随机选取。",
+)
+
+
+def _lines(found: Findings, key: str, x: Axis, y: Axis, guide: Sequence[tuple[float, float]] = ()) -> Html:
+    return line_chart(colored(found.curves.get(key, ()), found), x=x, y=y, title=y.name, guide=guide)
+
+
+def colored(lines: Sequence[Curve], found: Findings) -> list[Series]:
+    """One line is filled; up to eight have colours; of more, only the three hardest classes stand out."""
+    if len(lines) <= 8:
+        return [Series(c.label, c.points, i + 1, filled=len(lines) == 1) for i, c in enumerate(lines)]
+    hard = sorted(found.classes, key=lambda c: c.auc if c.auc is not None else 2.0)[:3]
+    colors = {c.label: i for i, c in zip((6, 2, 4), hard, strict=True)}
+    quiet = [Series(c.label, c.points, 0) for c in lines if c.label not in colors]
+    return quiet + [Series(c.label, c.points, colors[c.label]) for c in lines if c.label in colors]
+
+
+def _two_classes(found: Findings) -> list[Html]:
+    positive, negative = str(found.labels[1]), str(found.labels[0])
+    sides = {"positive": (positive, 1), "negative": (negative, 2)}
+
+    def series(key: str, filled: bool = False) -> list[Series]:
+        return [
+            Series(sides[c.label][0], c.points, sides[c.label][1], filled=filled) for c in found.curves[key]
+        ]
+
+    gap = found.best_gap
+    high = max((y for c in found.curves["distribution"] for _, y in c.points), default=1.0)
+    names: dict[str, Words] = {
+        "precision": Both("Precision", "精确率"),
+        "recall": Both("Recall", "召回率"),
+        "f1": "F1",
+    }
+    choose = [Series(names[c.label], c.points, i + 1) for i, c in enumerate(found.curves["threshold"])]
+    return [
+        card(
+            Both("Scores of both classes", "两类的得分分布"),
+            line_chart(
+                series("distribution", filled=True),
+                x=Axis(Both(f"Probability of “{positive}”", f"“{positive}”的概率"), share=True),
+                y=Axis(Both("Share of the class", "占该类比例"), 0.0, high * 1.08 or 1.0, share=True),
+                title=Both("Scores of both classes", "两类的得分分布"),
+            ),
+            about=Both("The less they overlap, the better.", "重叠越少越好。"),
+        ),
+        card(
+            "K-S",
+            line_chart(
+                series("ks"),
+                x=Axis(THRESHOLD, share=True),
+                y=Axis(Both("Share at or above", "不低于阈值的比例"), share=True),
+                title="K-S",
+                guide=_gap_line(found, gap[1]) if gap else (),
+            ),
+            about=Both(
+                f"Widest gap {figure(gap[0])}, at {percent(gap[1])}.",
+                f"最大差距 {figure(gap[0])}，位于 {percent(gap[1])}。",
+            )
+            if gap
+            else "",
+        ),
+        card(
+            Both("Choosing a threshold", "选择阈值"),
+            line_chart(choose, x=Axis(THRESHOLD, share=True), y=Axis("", share=True), title=THRESHOLD),
+            about=Both(
+                "A higher threshold gives fewer, surer positives.", "阈值越高，判为正例的越少、越可靠。"
+            ),
+        ),
+    ]
+
+
+def _gap_line(found: Findings, at: float) -> list[tuple[float, float]]:
+    ends = []
+    for curve in found.curves["ks"]:
+        ends.append(min(curve.points, key=lambda p: abs(p[0] - at))[1])
+    return [(at, ends[0]), (at, ends[1])]
+
+
+def calibration(found: Findings) -> Html:
+    """Whether probabilities can be taken at their word."""
+    bins = found.calibration
+    if bins is None or not sum(bins.weight):
+        return Html("")
+    said = Axis(Both("Probability said", "模型给出的概率"), share=True)
+    came = Axis(Both("Share that came true", "实际发生的比例"), share=True)
+    chart = line_chart(
+        [Series(Both("This model", "本模型"), reliability(bins), 1)],
+        x=said,
+        y=came,
+        title=said.name,
+        guide=DIAGONAL,
+        dots=True,
+    )
+    edges = [i / len(bins.weight) for i in range(len(bins.weight) + 1)]
+    counts = [Bin(a, b, w) for a, b, w in zip(edges, edges[1:], bins.weight, strict=False)]
+    spread = histogram(counts, x=said.name, y=Both("Rows", "行数"), title=Both("Rows", "行数"), share=True)
+    who = (
+        Both(f"Of “{found.labels[1]}”.", f"针对“{found.labels[1]}”。")
+        if found.outcome.binary
+        else Both("Of the likeliest class of each row.", "针对每行最可能的类别。")
+    )
+    return section(
+        Both("Can the probabilities be believed?", "概率可信吗？"),
+        card(
+            Both("Calibration", "校准"),
+            chart,
+            about=Both(
+                f"{who.en} On the diagonal, 80 % means 8 in 10.", f"{who.zh}在对角线上，80 % 即十次中八次。"
+            ),
+        ),
+        card(
+            Both("How sure it is", "有多确定"),
+            spread,
+            about=Both("How often each probability was said.", "各概率出现的次数。"),
+        ),
+    )
+
+
+def reliability(bins: Calibrated) -> list[tuple[float, float]]:
+    """The bins that hold rows, as points."""
+    return [(s, t) for w, s, t in zip(bins.weight, bins.said, bins.came_true, strict=True) if w > 0]
