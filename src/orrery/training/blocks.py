@@ -53,10 +53,13 @@ class BlockStore:
         self._names = [output.name for output in outputs]
         self._left = memory_bytes
         self._parts: dict[str, _Parts] = {}
+        self._same: dict[str, str] = {}
 
     def append(self, blocks: Mapping[str, Encoded]) -> None:
-        """One chunk of every block."""
-        for name in self._names:
+        """One chunk of every block; a block that several groups share is kept once."""
+        first = {id(blocks[name]): name for name in reversed(self._names)}
+        self._same = {name: first[id(blocks[name])] for name in self._names}
+        for name in first.values():
             block = blocks[name]
             if isinstance(block, Bag):
                 self._add(f"{name}\0lengths", np.diff(block.offsets))
@@ -75,10 +78,12 @@ class BlockStore:
     def finish(self) -> dict[str, Encoded]:
         """The whole blocks, read-only where they lie on disk."""
         whole: dict[str, Encoded] = {}
-        for name in self._names:
+        for name in self._same:
             if name in self._parts:
                 whole[name] = self._parts.pop(name).join()
-            elif f"{name}\0ids" in self._parts:
+            elif self._same[name] != name:
+                whole[name] = whole[self._same[name]]
+            else:
                 lengths, ids, weights = (
                     self._parts.pop(f"{name}\0{part}").join() for part in ("lengths", "ids", "weights")
                 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -133,14 +133,15 @@ class Feed:
             if name not in table.schema:
                 raise UnknownColumnError(name, table.schema.names)
         store = BlockStore(plan.outputs, memory_bytes)
-        hashes, values, weights = [], [], []
+        hashes, values, weights, done = [], [], [], 0
         for batch in table.batches(_rows_at_a_time(plan.outputs), columns=columns):
             hashes.append(row_hashes(batch, columns))
             values.append(target.encode(batch.column(target.name)))
             if weight:
                 weights.append(_weights(batch.column(weight), weight))
-            store.append(plan.encode(batch, training=training))
-        if not sum(map(len, values)):
+            store.append(plan.encode(batch, training=training, start=done))
+            done += batch.num_rows
+        if not done:
             raise EmptyTableError(
                 "There are no rows to learn from." if training else "There are no rows to validate on.",
                 hint="Check the query, the file or the split that gave this table.",
@@ -200,6 +201,18 @@ class Feed:
         part.validation = self.subset(validation_rows) if validation_rows is not None else None
         return part
 
+    def reweighted(self, weight: NDArray[np.float64]) -> Feed:
+        """A view whose rows count as ``weight`` [rows] says; the held-out rows keep theirs."""
+        places = self._index
+        whole = self._whole
+        if places is not None:
+            spread = np.zeros(len(whole.target))
+            spread[places] = weight
+            weight = spread
+        part = Feed(self.outputs, self.target, replace(whole, weight=weight), self.hashes, seed=self.seed)
+        part.rows, part._index, part.validation = self.rows, places, self.validation
+        return part
+
     def view(self, group: str) -> Feed:
         """Only the outputs under ``group/``, named without it. An empty group is everything."""
         if not group:
@@ -208,7 +221,7 @@ class Feed:
         chosen = {o.name: o.replace(name=o.name.removeprefix(prefix)) for o in self.outputs}
         chosen = {name: output for name, output in chosen.items() if name.startswith(prefix)}
         blocks = {output.name: self._whole.blocks[name] for name, output in chosen.items()}
-        whole = Batch(blocks, self._whole.target, self._whole.weight, self._whole.rows)
+        whole = replace(self._whole, blocks=blocks)
         held = self.validation.view(group) if self.validation else None
         part = Feed(tuple(chosen.values()), self.target, whole, self.hashes, validation=held, seed=self.seed)
         part.rows, part._index = self.rows, self._index

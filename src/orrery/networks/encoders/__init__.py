@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""Encoders: encoded blocks in, a vector of fixed width per row out; one kind per file."""

@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""Exchanges: how the workers of a gang agree; one per file."""

@@ -1,0 +1,116 @@
+"""Checkpoints: everything a run needs to go on, in one safetensors file that is replaced as a whole.
+
+Tensors lie in the file as such; the rest is JSON in its header. There is never half a checkpoint: a new one
+is written beside the old, then takes its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from orrery.errors import FitError
+from orrery.training.events import Checkpoint, Observer
+from orrery.training.world import World
+
+NAME = "checkpoint.safetensors"
+
+_SHARE = 20  # times as long as a checkpoint takes, at least, until the next
+
+
+class Saver:
+    """Writes a run's checkpoints now and then, and finds them again. Only the first worker writes."""
+
+    def __init__(self, world: World, key: str, every_s: float, observe: Observer) -> None:
+        self.folder = world.folder
+        self.writes = world.folder is not None and world.rank == 0
+        self.key = key
+        self.every_s = every_s
+        self.observe = observe
+        self._next = time.monotonic() + every_s
+
+    def due(self) -> bool:
+        """Whether enough time has gone by since the last one."""
+        return self.writes and time.monotonic() >= self._next
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint, and tell the observer. Nothing where there is no folder."""
+        if not self.writes or self.folder is None:
+            return
+        began = time.monotonic()
+        path = write(self.folder, tensors, {"key": self.key, "state": dict(state)})
+        now = time.monotonic()
+        self._next = now + (max(self.every_s, _SHARE * (now - began)) if self.every_s else 0.0)
+        self.observe(Checkpoint(step, str(path)))
+
+    def restore(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The run's own checkpoint. Raises FitError where the folder holds another run's."""
+        found = read(self.folder) if self.folder is not None else None
+        if found is None:
+            return None
+        tensors, values = found
+        if values.get("key") != self.key:
+            raise FitError(
+                f"The folder {self.folder} holds a checkpoint of another run: other settings or other rows.",
+                hint="Choose another folder, or delete this one to begin again.",
+            )
+        return tensors, values["state"]
+
+
+def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
+    """Replace the folder's checkpoint. Raises FitError where the folder cannot be written."""
+    path = folder / NAME
+    beside = path.with_suffix(".writing")
+    apart = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(save(apart, metadata={"state": json.dumps(state)}))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise FitError(
+            f"The checkpoint {path} cannot be written: {error.strerror or error}.",
+            hint="Make room or choose another folder; folder=None trains without checkpoints.",
+        ) from None
+    return path
+
+
+def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The folder's checkpoint, or None where there is none yet. Raises FitError for an unreadable one."""
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # not a mapping
+            return tensors, json.loads(file.metadata()["state"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise FitError(
+            f"The checkpoint {path} cannot be read: {error}.", hint="Delete it to begin again."
+        ) from None
+
+
+def pack(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Named groups of tensors as one flat mapping, ``group/name``.
+
+    >>> import torch
+    >>> unpack(pack({"weights": {"a": torch.ones(1)}, "best": {}}), "weights")
+    {'a': tensor([1.])}
+    """
+    return {f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
+
+
+def unpack(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+    """One group again."""
+    prefix = f"{group}/"
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

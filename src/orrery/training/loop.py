@@ -1,0 +1,233 @@
+"""The training loop. Read this first.
+
+:func:`train` descends: for every epoch, for every batch in the feed's order, one step; after each epoch the
+held-out rows are judged and the best weights kept. All that changes is the weights, the optimizer's tensors
+and the few numbers in ``State``; a checkpoint holds exactly these, so a run that is killed and started again
+ends with the same bits. Nothing else remembers anything: the order of rows is a function of (seed, epoch),
+chance in a step of (seed, step), in augmentation of (seed, epoch, row), and the learning rate of the step.
+
+Legend: n rows of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from orrery.errors import DivergedError
+from orrery.networks.augment import Augment
+from orrery.networks.decoders.decoder import Decoder
+from orrery.networks.inputs import as_arrays
+from orrery.training.checkpoint import Saver
+from orrery.training.events import Ended, Epoch, Event, Observer, Started, Step
+from orrery.training.exchange.exchange import Exchange
+from orrery.training.exchange.single import Single
+from orrery.training.feed import Batch, Feed
+from orrery.training.recipe import Recipe, learning_rate
+from orrery.training.run import STOPPED, Run, State, begin, resume, snapshot
+from orrery.training.world import World
+
+
+def train(
+    module: nn.Module,
+    decoder: Decoder,
+    feed: Feed,
+    recipe: Recipe,
+    world: World,
+    observe: Observer,
+    augment: Augment | None = None,
+    exchange: Exchange | None = None,
+) -> State:
+    """Train a module in place; it ends with its best weights. The same ``world.folder`` resumes a run.
+
+    Raises DivergedError where the loss is no longer a number, and FitError where the folder holds a
+    checkpoint of another run, or cannot be written.
+    """
+    with _one_at_a_time(world):
+        run = begin(module, decoder, feed, recipe, world, observe, augment, exchange or Single())
+        saver = Saver(world, run.key, recipe.checkpoint_s, observe)
+        found = saver.restore()
+        state = resume(run, *found) if found else State()
+        _tell(run, state, Started("network", feed.rows, run.steps, recipe.epochs, state.step))
+        while not state.reason:
+            _epoch(run, state, saver)
+        saver.save(state.step, *snapshot(run, state))
+        _share_buffers(run)
+        module.load_state_dict(run.best or run.judged.state_dict())
+        observe(Ended(state.reason, state.step, state.metrics))
+    return state
+
+
+def _epoch(run: Run, state: State, saver: Saver) -> None:
+    """The rest of the epoch that ``state`` is in, then its close."""
+    run.module.train()
+    size = run.recipe.batch_size
+    for batch in run.feed.batches(state.epoch, size, start=state.batch, world=run.world):
+        _step(run, state, batch)
+        if state.reason:
+            return
+        if saver.due():
+            saver.save(state.step, *snapshot(run, state))
+    _close_epoch(run, state)
+
+
+def _step(run: Run, state: State, batch: Batch) -> None:
+    """One batch: loss, gradients, one move of the weights."""
+    rate = learning_rate(run.recipe, state.step, run.steps)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    _seed(run.world, state.step)
+    weight = run.exchange.total(_weight(batch))
+    own = sum(_backward(run, part, state.epoch, weight) for part in _parts(run, batch))
+    loss = run.exchange.total(own)
+    if not math.isfinite(loss):
+        raise _diverged("loss", loss, run, state)
+    run.exchange.before_step(run.module)
+    if run.recipe.clip_norm:
+        nn.utils.clip_grad_norm_(run.module.parameters(), run.recipe.clip_norm)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    run.exchange.after_step(run.module)
+    _average(run, state.step)
+    state.step += 1
+    state.batch += 1
+    state.loss += loss * weight
+    state.weight += weight
+    _tell(run, state, Step(state.step, state.epoch, loss, rate, len(batch.rows)))
+
+
+def _parts(run: Run, batch: Batch) -> Iterator[Batch]:
+    """The batch, or the parts in which its gradients are accumulated."""
+    if run.recipe.accumulate == 1:
+        if len(batch.rows):
+            yield batch
+        return
+    for rows in np.array_split(batch.rows, run.recipe.accumulate):
+        if len(rows):
+            yield run.feed.take(rows)
+
+
+def _backward(run: Run, batch: Batch, epoch: int, weight: float) -> float:
+    """Add this part's gradients; its share of the batch's loss."""
+    blocks = _tensors(run, batch)
+    if run.augment is not None:
+        blocks = run.augment(blocks, batch.rows, epoch)
+    truth = run.decoder.truth(batch.target).to(run.world.device)
+    with _precision(run):
+        scores = run.forward(blocks)
+    losses = run.decoder.losses(scores.float(), truth)
+    if batch.weight is not None:
+        losses = losses * torch.from_numpy(batch.weight).to(losses)
+    loss = losses.sum() / weight
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item()
+
+
+def _average(run: Run, step: int) -> None:
+    """Move the running mean of the weights towards the weights; quickly at first."""
+    if run.judged is not run.module:
+        keep = min(run.recipe.averaging, (step + 1) / (step + 10))
+        mean = [p.detach() for p in run.judged.parameters()]
+        torch._foreach_lerp_(mean, [p.detach() for p in run.module.parameters()], 1 - keep)
+
+
+def _close_epoch(run: Run, state: State) -> None:
+    """Judge the weights, keep the best, and decide whether to go on."""
+    _share_buffers(run)
+    metrics = {"train/loss": state.loss / state.weight if state.weight else 0.0}
+    if run.feed.validation is not None:
+        metrics |= {f"validation/{name}": value for name, value in judge(run, run.feed.validation).items()}
+    decisive = metrics.get("validation/loss")
+    best = decisive is None or state.best_loss is None or decisive <= state.best_loss
+    if decisive is not None and not math.isfinite(decisive):
+        raise _diverged("validation loss", decisive, run, state)
+    state.epoch, state.batch, state.loss, state.weight = state.epoch + 1, 0, 0.0, 0.0
+    if best:
+        state.best_loss, state.best_epoch, state.metrics = decisive, state.epoch, metrics
+        run.best.update((name, t.detach().clone()) for name, t in run.judged.state_dict().items())
+    if state.epoch >= run.recipe.epochs:
+        state.reason = "finished"
+    elif run.recipe.patience is not None and state.epoch - state.best_epoch >= run.recipe.patience:
+        state.reason = "stopped early"
+    _tell(run, state, Epoch(state.epoch, metrics, best))
+
+
+def _share_buffers(run: Run) -> None:
+    """What is counted rather than learnt (a batch norm's statistics) is not averaged but copied."""
+    for mean, present in zip(run.judged.buffers(), run.module.buffers(), strict=True):
+        mean.copy_(present)
+
+
+def _diverged(what: str, loss: float, run: Run, state: State) -> DivergedError:
+    rate = run.recipe.learning_rate
+    return DivergedError(
+        f"The {what} is {loss} at step {state.step} (epoch {state.epoch}).",
+        hint=f"Lower the learning rate ({rate:g}), or look for extreme values in the data.",
+    )
+
+
+def judge(run: Run, feed: Feed) -> dict[str, float]:
+    """Mean loss and metrics of the judged weights over some rows."""
+    run.judged.eval()
+    sums: dict[str, float] = {}
+    weight = 0.0
+    with torch.no_grad():
+        for batch in feed.batches(0, max(run.recipe.batch_size, 256), shuffle=False, world=run.world):
+            truth = run.decoder.truth(batch.target).to(run.world.device)
+            with _precision(run):
+                scores = run.judged(_tensors(run, batch)).float()
+            found = {"loss": run.decoder.losses(scores, truth), **run.decoder.metrics(scores, truth)}
+            rows = torch.from_numpy(batch.weight) if batch.weight is not None else None
+            for name, each in found.items():
+                each = each.double().cpu()
+                sums[name] = sums.get(name, 0.0) + float((each if rows is None else each * rows).sum())
+            weight += _weight(batch)
+    weight = run.exchange.total(weight)
+    return {name: run.exchange.total(value) / weight for name, value in sums.items()}
+
+
+def _tensors(run: Run, batch: Batch) -> dict[str, Tensor]:
+    arrays = as_arrays(batch.blocks, run.feed.outputs)
+    return {name: torch.from_numpy(array).to(run.world.device) for name, array in arrays.items()}
+
+
+def _weight(batch: Batch) -> float:
+    """What the rows count together; never nothing, so that a loss can be divided by it."""
+    return float(len(batch.rows)) if batch.weight is None else max(float(batch.weight.sum()), 1e-12)
+
+
+def _tell(run: Run, state: State, event: Event) -> None:
+    """Tell the observers; the run is over where one says so."""
+    if run.observe(event) == "stop" and not state.reason:
+        state.reason = STOPPED
+
+
+def _precision(run: Run) -> AbstractContextManager[object]:
+    if not run.recipe.mixed_precision or not run.world.device.startswith("cuda"):
+        return nullcontext()
+    return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
+
+
+def _seed(world: World, step: int) -> None:
+    """Chance inside a step (dropout) depends on seed, step and rank only."""
+    seed = (world.seed * 1_000_003 + step) * 1_000_003 + world.rank & 0x7FFF_FFFF_FFFF_FFFF
+    torch.default_generator.manual_seed(seed)
+    if world.device.startswith("cuda"):
+        torch.cuda.manual_seed(seed)
+
+
+_RUNNING = threading.RLock()
+
+
+@contextmanager
+def _one_at_a_time(world: World) -> Iterator[None]:
+    """Chance in torch is one generator for the whole process: hold it, and give it back as it was."""
+    devices = [torch.device(world.device)] if world.device.startswith("cuda") else []
+    with _RUNNING, torch.random.fork_rng(devices=devices):
+        yield

@@ -1,0 +1,147 @@
+"""What a training run works with, what changes in it, and how both go into a checkpoint and come back."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from orrery.networks.augment import Augment
+from orrery.networks.decoders.decoder import Decoder
+from orrery.spec import stable_key
+from orrery.training.checkpoint import pack, unpack
+from orrery.training.events import Observer
+from orrery.training.exchange.exchange import Exchange
+from orrery.training.feed import Feed
+from orrery.training.recipe import Recipe
+from orrery.training.world import World
+
+STOPPED = "stopped by observer"
+
+
+@dataclass
+class State:
+    """Where a run is: the numbers that change."""
+
+    step: int = 0
+    """Steps done in all."""
+    epoch: int = 0
+    """Epochs done."""
+    batch: int = 0
+    """Batches done of the epoch that runs."""
+    loss: float = 0.0
+    """Sum over those batches of loss times weight."""
+    weight: float = 0.0
+    best_loss: float | None = None
+    best_epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Of the best epoch."""
+    reason: str = ""
+    """Why the run is over; empty while it goes on."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run works with; of this only the tensors change."""
+
+    module: nn.Module
+    forward: nn.Module
+    """The module, perhaps compiled."""
+    judged: nn.Module
+    """The module itself, or a copy that holds the running mean of its weights."""
+    optimizer: torch.optim.Optimizer
+    decoder: Decoder
+    feed: Feed
+    recipe: Recipe
+    world: World
+    observe: Observer
+    augment: Augment | None
+    exchange: Exchange
+    key: str
+    """What decides the outcome: two runs of one key end with the same weights."""
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The best weights so far."""
+
+    @property
+    def steps(self) -> int:
+        """Planned in all; the last batch of an epoch may be short."""
+        return self.recipe.epochs * math.ceil(self.feed.rows / self.recipe.batch_size)
+
+
+def begin(
+    module: nn.Module,
+    decoder: Decoder,
+    feed: Feed,
+    recipe: Recipe,
+    world: World,
+    observe: Observer,
+    augment: Augment | None,
+    exchange: Exchange,
+) -> Run:
+    """A run at its very start."""
+    module.to(world.device)
+    exchange.begin(module)
+    forward: nn.Module = torch.compile(module) if recipe.compile else module  # type: ignore[assignment]
+    judged = copy.deepcopy(module) if recipe.averaging else module
+    optimizer = _optimizer(module, recipe)
+    key = _key(module, feed, recipe, world, augment)
+    return Run(
+        module, forward, judged, optimizer, decoder, feed, recipe, world, observe, augment, exchange, key
+    )
+
+
+def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Matrices decay; biases, norms and other vectors do not."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, recipe.learning_rate, fused=True)
+
+
+def _key(module: nn.Module, feed: Feed, recipe: Recipe, world: World, augment: Augment | None) -> str:
+    weights = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        weights.update(name.encode())
+        weights.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    settings = recipe.model_dump(exclude={"checkpoint_s"})
+    return stable_key(
+        weights.hexdigest(), feed.fingerprint, feed.seed, settings, world.seed, world.size, repr(augment)
+    )
+
+
+def snapshot(run: Run, state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All that a run needs to go on: tensors by name, and plain values."""
+    optimizer = run.optimizer.state_dict()["state"]
+    moments = {f"{i}/{name}": tensor for i, named in optimizer.items() for name, tensor in named.items()}
+    groups = {"weights": run.module.state_dict(), "optimizer": moments, "best": run.best}
+    if run.judged is not run.module:
+        groups["mean"] = run.judged.state_dict()
+    values = asdict(state)
+    if state.reason == STOPPED:
+        values["reason"] = ""  # whoever starts it again wants it to go on
+    return pack(groups), values
+
+
+def resume(run: Run, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> State:
+    """Put a snapshot back, and say where the run is."""
+    run.module.load_state_dict(unpack(tensors, "weights"))
+    if run.judged is not run.module:
+        run.judged.load_state_dict(unpack(tensors, "mean"))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in unpack(tensors, "optimizer").items():
+        index, _, part = name.partition("/")
+        moments.setdefault(int(index), {})[part] = tensor
+    groups = run.optimizer.state_dict()["param_groups"]
+    run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    run.best.update((name, tensor.to(run.world.device)) for name, tensor in unpack(tensors, "best").items())
+    return State(**values)
