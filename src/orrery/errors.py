@@ -31,6 +31,7 @@
     ├── ServingError
     │   ├── PortInUseError
     │   ├── BadRequestError      a request cannot be answered as it stands
+    │   │   └── TooLargeError    a request is larger than the service takes
     │   └── OverloadedError      the queue is full: ask again later
     └── FeedbackError            outcomes cannot be joined, or no data to decide on
 
@@ -220,6 +221,10 @@ class PortInUseError(ServingError):
 
 class BadRequestError(ServingError):
     """A request cannot be answered as it stands."""
+
+
+class TooLargeError(BadRequestError):
+    """A request is larger than the service takes."""
 
 
 class OverloadedError(ServingError):

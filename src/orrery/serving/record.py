@@ -7,17 +7,17 @@ What lies where, all of it plain Parquet, each file written aside and renamed wh
         time    timestamp[us, UTC]       when it was answered
         name    string                   of the model
         version int32                    of the model; 0 where it was not served from a registry
-        inputs  struct                   a member per column that the model reads, in the type it was fitted on
+        inputs  struct                   a member per column that the model reads, typed as it was fitted
         output  struct                   prediction; for categories also probability and probabilities
-        unfit   string, mostly null      JSON object: values that their column's type cannot hold (3.5 in int64,
-                                         "n/a" in float64) and that are null in ``inputs``
+        unfit   string, mostly null      JSON object: values that their column's type cannot hold (3.5 in
+                                         int64) and that are null in ``inputs``
     <home>/feedback/<name>/outcomes/<UTC time>-<random>.parquet
         id      string                   of the prediction
         time    timestamp[us, UTC]       when the outcome arrived
         outcome the target's type        what really happened; of several for one id the last counts
 
-A folder of one version has one schema, unless its name was deleted from the registry and begun anew. An id may
-come twice, where a caller asked twice with the same one.
+A folder of one version has one schema, unless its name was deleted from the registry and begun anew. An id
+may come twice, where a caller asked twice with the same one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -60,10 +60,9 @@ def write_outcomes(name: str, table: pa.Table) -> int:
     """
     (column,) = [n for n in table.column_names if n != "id"]
     now = pa.array([time.time_ns() // 1000] * len(table), pa.int64()).cast(pa.timestamp("us", "UTC"))
-    kept = pa.table(
-        {"id": table.column("id").cast(pa.string()), "time": now, "outcome": table.column(column)}
-    )
-    write_aside(kept, outcomes_folder(name))
+    ids: Any = table.column("id").cast(pa.string())
+    happened: Any = table.column(column)
+    write_aside(pa.table({"id": ids, "time": now, "outcome": happened}), outcomes_folder(name))
     return len(table)
 
 

@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""The HTTP faces over the runner: they turn bytes into columns, and answers into bytes."""

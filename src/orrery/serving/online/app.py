@@ -1,0 +1,101 @@
+"""The faces put together: which path is answered by whom, how errors are said, and what is counted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+
+from orrery.errors import BadRequestError, ModelNotFoundError, OrreryError, ServingError
+from orrery.serving.online import infer, metrics, oip, outcomes, page, rows
+from orrery.serving.online.desk import Desk
+from orrery.serving.online.problem import oip_error, problem, status_of
+
+Face = Callable[[Desk, Request], Awaitable[Response]]
+Said = Callable[[OrreryError, int | None], Response]
+
+_GONE = 499  # the caller hung up: nobody reads this answer
+_log = logging.getLogger("orrery.serving")
+
+
+def app_of(desk: Desk) -> Starlette:
+    """The ASGI application of one service."""
+    model = "/v2/models/{name}"
+    version = f"{model}/versions/{{version}}"
+    paths = [
+        _path("GET", "/v2", oip.server, desk),
+        _path("GET", "/v2/health/live", oip.alive, desk),
+        _path("GET", "/v2/health/ready", oip.ready, desk),
+        _path("POST", "/v2/repository/index", oip.index, desk),
+        _path("POST", "/v1/models/{name}:predict", rows.predict, desk),
+        _path("POST", "/v1/models/{name}:outcomes", outcomes.take, desk),
+        _path("GET", "/v1/models", page.models, desk),
+        _path("GET", "/v1/models/{name}", page.model, desk),
+        _path("GET", "/", page.page, desk),
+        _path("GET", "/metrics", _metrics, desk),
+    ]
+    for place in (model, version):
+        paths += [
+            _path("GET", place, oip.metadata, desk),
+            _path("GET", f"{place}/ready", oip.ready, desk),
+            _path("GET", f"{place}/config", oip.config, desk),
+            _path("POST", f"{place}/infer", infer.infer, desk),
+        ]
+    return Starlette(routes=paths, exception_handlers={HTTPException: _no_such_path})
+
+
+def _path(method: str, path: str, face: Face, desk: Desk) -> Path:
+    """A path that answers whatever happens: every error in the form that its protocol has for it."""
+    said: Said = oip_error if path.startswith("/v2") else problem
+    name = f"{face.__module__.rpartition('.')[2]}.{face.__name__.lstrip('_')}"
+
+    async def answer(request: Request) -> Response:
+        began_s = time.perf_counter()
+        response = await _answered(desk, request, face, said)
+        desk.metrics.requested(name, response.status_code, time.perf_counter() - began_s)
+        return response
+
+    return Path(path, answer, methods=[method])
+
+
+async def _answered(desk: Desk, request: Request, face: Face, said: Said) -> Response:
+    try:
+        _check_origin(request)
+        return await face(desk, request)
+    except ClientDisconnect:
+        return Response(status_code=_GONE)
+    except OrreryError as error:
+        if status_of(error) == 500:
+            _log.error("A request to %s failed: %s", request.url.path, error)
+        return said(error, None)
+    except Exception:
+        _log.exception("A request to %s failed.", request.url.path)
+        return said(ServingError("The service failed on this request; its log says why."), 500)
+
+
+def _check_origin(request: Request) -> None:
+    """A page of another site may not use the browser of a local user to send rows or outcomes here."""
+    origin = request.headers.get("origin")
+    if request.method == "POST" and origin and urlsplit(origin).netloc != request.headers.get("host"):
+        raise BadRequestError(f"Pages of {origin!r:.80} may not use this service.")
+
+
+async def _metrics(desk: Desk, request: Request) -> Response:
+    return Response(desk.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    path = request.url.path
+    what = "cannot be asked so" if status == 405 else "is not there"
+    found = ModelNotFoundError(
+        f"{request.method} {path:.200} {what}.", hint="GET /v2 and GET /v1/models say what is."
+    )
+    return (oip_error if path.startswith("/v2") else problem)(found, status)

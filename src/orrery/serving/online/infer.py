@@ -1,0 +1,168 @@
+"""Inference by the Open Inference Protocol, version 2: JSON, and the binary tensor data extension (Triton's).
+
+An extra input ``id`` names the rows. The answer's parameter ``prediction_id`` is what outcomes are joined by:
+the request's id, or a new one; with several rows followed by ``-0``, ``-1`` and so on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orrery.errors import BadRequestError, TooLargeError, listing
+from orrery.estimators.signature import Signature
+from orrery.features.forms import as_text
+from orrery.schema import Kind
+from orrery.serving.online.body import kind_of, pack, parse_object, read_body
+from orrery.serving.online.desk import Desk, Question, new_id
+from orrery.serving.online.oip import asked, output_heads
+from orrery.serving.online.tensors import Tensor, as_column, json_text, read_inputs, to_bytes, to_json
+from orrery.serving.online.values import as_id
+
+_HEAD_LENGTH = "Inference-Header-Content-Length"
+_PACK_BYTES = 256  # a smaller answer is sent as it is
+
+
+async def infer(desk: Desk, request: Request) -> Response:
+    """``POST /v2/models/{name}/infer``."""
+    live = asked(desk, request)
+    with desk.seat() as seat:
+        head, raw = _cut(await read_body(request, seat), request.headers.get(_HEAD_LENGTH))
+        request_head = parse_object(head)
+        wanted = _wanted(request_head, live.runner.signature)
+        question, said = _question(request_head, raw, live.runner.signature, desk.limits.rows)
+        answers = await desk.ask(live, question, seat) if question.ids else []
+    outputs = output_tensors(answers, live.runner.signature)
+    whole = {"model_name": live.name, "model_version": str(live.version), **said}
+    return _answer(whole, [(outputs[name], binary) for name, binary in wanted.items()], request)
+
+
+def _cut(body: bytes, length: str | None) -> tuple[memoryview, memoryview]:
+    """The JSON head of a body, and the bytes behind it. The header decides, never the content type."""
+    whole = memoryview(body)
+    if length is None:
+        return whole, whole[:0]
+    if not (length.isascii() and length.isdigit()) or int(length[:20]) > len(body):
+        raise BadRequestError(f"{_HEAD_LENGTH} is {length!r:.40}; the body has {len(body)} bytes.")
+    return whole[: int(length)], whole[int(length) :]
+
+
+def _question(
+    head: dict[str, Any], raw: memoryview, signature: Signature, most_rows: int
+) -> tuple[Question, dict[str, Any]]:
+    """The rows of a request, and what its answer says of it: the ids."""
+    found = read_inputs(head.get("inputs"), raw)
+    given = found.pop("id", None) if "id" not in signature.inputs else None
+    columns = _columns(found, signature, most_rows)
+    rows = max(map(len, columns.values()), default=0)
+    own = head.get("id")
+    if own is not None and not isinstance(own, str):
+        raise BadRequestError(f"The request's id is a {kind_of(own)}, not a string.")
+    first = as_id(own, "/id") if own else new_id()
+    ids = [first] if rows == 1 else [f"{first}-{i}" for i in range(rows)]
+    if given is not None:
+        ids = _given_ids(*given, rows)
+    back: dict[str, Any] = {} if own is None else {"id": own}
+    return Question(columns, ids), {**back, "parameters": {"prediction_id": first}}
+
+
+def _columns(
+    found: dict[str, tuple[dict[str, Any], list[Any]]], signature: Signature, most_rows: int
+) -> dict[str, list[Any]]:
+    """The tensors of a request as the columns that the model reads."""
+    unknown = [name for name in found if name not in signature.inputs]
+    if unknown:
+        raise BadRequestError(
+            f"The model has no inputs {listing(unknown)}; it has {listing(signature.inputs.names)}."
+        )
+    signature.check(found)
+    counts = {name: tensor["shape"][0] for name, (tensor, _) in found.items()}
+    if len(set(counts.values())) > 1:
+        said = listing(f"{name}: {count}" for name, count in counts.items())
+        raise BadRequestError(f"All inputs have equally many rows; received {said}.")
+    rows = max(counts.values(), default=0)
+    if rows > most_rows:
+        raise TooLargeError(f"The request has {rows:,} rows; the service takes {most_rows:,} at once.")
+    return {name: as_column(signature.inputs[name], *found[name]) for name in signature.inputs.names}
+
+
+def _given_ids(head: dict[str, Any], values: list[Any], rows: int) -> list[str]:
+    if len(values) != rows:
+        raise BadRequestError(f"Input 'id' names {len(values)} rows; there are {rows}.")
+    try:
+        return [as_id(v.decode() if isinstance(v, bytes) else v, "/inputs/id") for v in values]
+    except UnicodeDecodeError:
+        raise BadRequestError("Input 'id' holds bytes that are not UTF-8.") from None
+
+
+def _wanted(head: dict[str, Any], signature: Signature) -> dict[str, bool]:
+    """The outputs that were asked for, and whether each comes as bytes."""
+    default = _flag(head.get("parameters"), "binary_data_output", False)
+    outputs = head.get("outputs")
+    if not outputs:
+        return dict.fromkeys(signature.outputs.names, default)
+    wanted: dict[str, bool] = {}
+    for output in outputs if isinstance(outputs, list) else [outputs]:
+        asked_for = output if isinstance(output, dict) else {}
+        name = asked_for.get("name")
+        if name not in signature.outputs.names:
+            raise BadRequestError(
+                f"There is no output {name!r:.80}; the outputs are {listing(signature.outputs.names)}."
+            )
+        wanted[str(name)] = _flag(asked_for.get("parameters"), "binary_data", default)
+    return wanted
+
+
+def _flag(parameters: object, name: str, default: bool) -> bool:
+    value = parameters.get(name, default) if isinstance(parameters, dict) else default
+    if not isinstance(value, bool):
+        raise BadRequestError(f"The parameter {name!r} is true or false, not {value!r:.40}.")
+    return value
+
+
+def output_tensors(answers: list[dict[str, Any]], signature: Signature) -> dict[str, Tensor]:
+    """Answers as tensors, by name."""
+    tensors = {}
+    for head in output_heads(signature):
+        name, datatype = str(head["name"]), str(head["datatype"])
+        values = [answer[name] for answer in answers]
+        shape = [len(answers), *head["shape"][1:]]
+        if name == "probabilities":
+            values = [share for row in values for share in row.values()]
+        elif len(shape) > 1:
+            values = [number for row in values for number in row]
+        elif signature.target.kind is Kind.LABELS:
+            values = [json_text(row) for row in values]
+        elif datatype == "BYTES":
+            values = [as_text(value) for value in values]
+        tensors[name] = Tensor(name, datatype, shape, values)
+    return tensors
+
+
+def _answer(whole: dict[str, Any], outputs: list[tuple[Tensor, bool]], request: Request) -> Response:
+    """The answer in kind: JSON, with the bytes of binary outputs behind it; packed if the caller likes."""
+    heads, parts = [], []
+    for tensor, binary in outputs:
+        if binary:
+            head, data = to_bytes(tensor)
+            parts.append(data)
+        else:
+            head = to_json(tensor)
+        heads.append(head)
+    text = msgspec.json.encode({**whole, "outputs": heads})
+    headers, media_type = {}, "application/json"
+    if parts:
+        headers[_HEAD_LENGTH] = str(len(text))
+        media_type = "application/octet-stream"
+    body = b"".join([text, *parts])
+    accepted = [
+        part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")
+    ]
+    packing = next((name for name in accepted if name in {"gzip", "deflate"}), None)
+    if packing and len(body) > _PACK_BYTES:
+        headers["Content-Encoding"] = packing
+        body = pack(body, packing)
+    return Response(body, headers=headers, media_type=media_type)

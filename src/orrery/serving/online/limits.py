@@ -1,0 +1,28 @@
+"""What one service takes: everything that a stranger could make large is bounded."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from orrery.spec import Spec
+
+
+class Limits(Spec):
+    """Bounds of one service.
+
+    >>> Limits(rows=100).rows
+    100
+    """
+
+    body_bytes: int = Field(default=64 << 20, gt=0)
+    """Of one request, also after it is unpacked."""
+    rows: int = Field(default=10_000, gt=0)
+    """In one request."""
+    waiting_bytes: int = Field(default=256 << 20, gt=0)
+    """Of all requests that are being read or wait for the model; beyond it the answer is 503."""
+    waiting_requests: int = Field(default=512, gt=0)
+    """Read or waiting at once; beyond it the answer is 503."""
+    connections: int = Field(default=2_000, gt=0)
+    """Open at once; beyond it the answer is 503."""
+    drain_s: int = Field(default=20, gt=0)
+    """Seconds that requests have to end when the service stops."""

@@ -1,0 +1,66 @@
+"""Errors as answers: problem details (RFC 9457), or ``{"error": …}`` where the protocol asks for that."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from starlette.responses import Response
+
+from orrery.errors import (
+    BadRequestError,
+    DataError,
+    ModelNotFoundError,
+    OrreryError,
+    OverloadedError,
+    SettingsError,
+    TargetError,
+    TooLargeError,
+)
+
+_STATUS: tuple[tuple[type[OrreryError], int], ...] = (
+    (TooLargeError, 413),
+    (OverloadedError, 503),
+    (ModelNotFoundError, 404),
+    (BadRequestError, 400),
+    (DataError, 400),
+    (TargetError, 400),
+    (SettingsError, 400),
+)
+
+
+def status_of(error: OrreryError) -> int:
+    """The HTTP status of an error: 4xx where the caller can do something about it."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def problem(error: OrreryError, status: int | None = None) -> Response:
+    """An error as ``application/problem+json``."""
+    code = type(error).slug.rpartition("/")[2]
+    said = {
+        "type": type(error).slug,
+        "title": _title(type(error)),
+        "status": status or status_of(error),
+        "detail": error.message,
+        "code": code,
+    }
+    if error.hint:
+        said["hint"] = error.hint
+    if error.pointer:
+        said["pointer"] = error.pointer
+    return _response(said, status or status_of(error), "application/problem+json")
+
+
+def oip_error(error: OrreryError, status: int | None = None) -> Response:
+    """An error as the Open Inference Protocol has it."""
+    return _response({"error": str(error)}, status or status_of(error), "application/json")
+
+
+def _response(said: dict[str, object], status: int, media_type: str) -> Response:
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return Response(msgspec.json.encode(said), status, headers, media_type)
+
+
+def _title(kind: type[OrreryError]) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__.removesuffix("Error"))
+    return words.capitalize()

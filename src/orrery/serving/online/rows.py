@@ -1,0 +1,117 @@
+"""Raw rows: ``POST /v1/models/{name}:predict``, as JSON or as a form with uploads.
+
+::
+
+    {"rows": [{"id": 7, "age": 31, "photo": "<base64>"}]}
+    {"model": "clients", "version": 3, "rows": [{"id": 7, "prediction": "yes", "probability": 0.93, ...}]}
+
+What a row has beside the columns that the model reads is kept beside its answer. A form is one row, or as
+many as each of its fields is repeated: ``curl -F photo=@a.png -F photo=@b.png``. ``"record": false`` keeps
+the rows out of the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import msgspec
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orrery.errors import BadRequestError, TooLargeError, listing
+from orrery.estimators.signature import Signature
+from orrery.serving.online.body import kind_of, parse_object, read_body
+from orrery.serving.online.desk import Desk, Question
+from orrery.serving.online.values import columns_of, from_field, ids_of
+
+_MOST_FIELDS = 20_000
+
+
+async def predict(desk: Desk, request: Request) -> Response:
+    """Answer rows."""
+    live = desk.live(request.path_params["name"])
+    signature = live.runner.signature
+    with desk.seat() as seat:
+        body = await read_body(request, seat)
+        if request.headers.get("content-type", "").lower().startswith("multipart/"):
+            rows, record = await _form_rows(request, body, signature), True
+        else:
+            rows, record = _json_rows(parse_object(body))
+        _check_count(len(rows), desk)
+        question = Question(columns_of(rows, signature), ids_of(rows), record)
+        answers = await desk.ask(live, question, seat) if rows else []
+    kept = [{k: v for k, v in row.items() if k not in signature.inputs} for row in rows]
+    said = [{"id": i, **row, **answer} for i, row, answer in zip(question.ids, kept, answers, strict=True)]
+    whole = {"model": live.name, "version": live.version, "rows": said}
+    return Response(msgspec.json.encode(whole), media_type="application/json")
+
+
+def _json_rows(body: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    unknown = sorted(body.keys() - {"rows", "record"})
+    rows, record = body.get("rows"), body.get("record", True)
+    if unknown or not isinstance(rows, list):
+        raise BadRequestError(
+            f"The body has {listing(body)}; it needs 'rows', a list of objects.",
+            hint='Send {"rows": [{"column": value, ...}]}.',
+        )
+    if not isinstance(record, bool):
+        raise BadRequestError("'record' is true or false.", pointer="/record")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise BadRequestError(
+                f"Row {i} is a {kind_of(row)}; each row is an object.", pointer=f"/rows/{i}"
+            )
+    return rows, record
+
+
+def _check_count(rows: int, desk: Desk) -> None:
+    if rows > desk.limits.rows:
+        raise TooLargeError(
+            f"The request has {rows:,} rows; the service takes {desk.limits.rows:,} at once.",
+            hint="Send fewer at once.",
+        )
+
+
+class _InMemory(MultiPartParser):
+    """Uploads stay in memory: the body is there already, within its bound."""
+
+    spool_max_size = 1 << 62
+
+
+async def _form_rows(request: Request, body: bytes, signature: Signature) -> list[dict[str, Any]]:
+    """The rows of a multipart form: field by field, a value per row."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = _InMemory(
+        request.headers, stream(), max_files=_MOST_FIELDS, max_fields=_MOST_FIELDS, max_part_size=len(body)
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, ValueError, KeyError) as error:
+        raise BadRequestError(f"The form cannot be read: {error}.") from None
+    columns: dict[str, list[object]] = {}
+    try:
+        for name, part in form.multi_items():
+            value = part if isinstance(part, str) else await part.read()
+            columns.setdefault(name, []).append(_field_value(name, value, signature))
+    finally:
+        await form.close()
+    return _as_rows(columns)
+
+
+def _field_value(name: str, value: str | bytes, signature: Signature) -> object:
+    if name not in signature.inputs:
+        return value if isinstance(value, str) else None
+    return from_field(value, signature.inputs[name]) if isinstance(value, str) else value
+
+
+def _as_rows(columns: Mapping[str, list[object]]) -> list[dict[str, Any]]:
+    counts = {len(values) for values in columns.values()}
+    if len(counts) > 1:
+        said = listing(f"{name}: {len(values)}" for name, values in columns.items())
+        raise BadRequestError(f"Each field of a form comes equally often; received {said}.")
+    return [{name: values[i] for name, values in columns.items()} for i in range(max(counts, default=0))]

@@ -1,0 +1,186 @@
+"""The server of one model: it opens the model, listens, and ends without leaving a request unanswered."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from orrery.errors import PortInUseError, ServingError, SettingsError
+from orrery.estimators.model import Model
+from orrery.extras import require
+from orrery.serving.online.limits import Limits
+from orrery.serving.record import Recorder
+from orrery.serving.route import Route
+
+_PURPOSE = "Serving a model"
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def serve(
+    model: str | Path | Model,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    record: bool = True,
+    wait: bool = True,
+    name: str = "",
+    limits: Limits | None = None,
+) -> Service:
+    """Answer over HTTP with a model: a URL such as ``models:/digits@champion``, a path, or a model in hand.
+
+    A moved alias is followed without a pause. With ``wait`` it answers until Ctrl-C or SIGTERM; without, it
+    returns at once, and the :class:`Service` is closed by its ``with`` block. ``port`` 0 takes a free one.
+    Raises PortInUseError, ModelNotFoundError, ReplayError, MissingExtraError.
+    """
+    for package in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "msgspec"):
+        require(package, _PURPOSE)
+    with ExitStack() as undo:
+        listener = undo.enter_context(_listen(host, port))
+        route = undo.enter_context(Route(model, name=name))
+        service = Service(route, Recorder() if record else None, limits or Limits(), listener)
+        undo.callback(service.close)
+        service.start()
+        undo.pop_all()
+    if wait:
+        service.wait()
+    return service
+
+
+class Service:
+    """A model that answers at ``url``, until it is closed. Made by :func:`serve`."""
+
+    def __init__(
+        self, route: Route, recorder: Recorder | None, limits: Limits, listener: socket.socket
+    ) -> None:
+        self.route = route
+        self.recorder = recorder
+        self.limits = limits
+        self.listener = listener
+        host, port = listener.getsockname()[:2]
+        host = _WILDCARDS.get(host, host)
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._server: Any = None
+        self._ended = ExitStack()
+
+    @property
+    def name(self) -> str:
+        """Of the model, as in ``/v1/models/{name}:predict``."""
+        return self.route.name
+
+    @property
+    def version(self) -> int:
+        """The version that answers now; 0 for a model that is not from a registry."""
+        return self.route.live.version
+
+    def start(self) -> None:
+        """Begin to answer."""
+        import uvicorn
+
+        from orrery.serving.online.app import app_of
+        from orrery.serving.online.desk import Desk
+        from orrery.serving.online.metrics import Metrics
+
+        desk = Desk(self.route, self.recorder, self.limits, Metrics(self.route, self.recorder))
+        config = uvicorn.Config(
+            app_of(desk),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=self.limits.connections,
+            timeout_graceful_shutdown=self.limits.drain_s,
+        )
+        self._server = uvicorn.Server(config)
+        thread = threading.Thread(
+            target=self._server.run, args=([self.listener],), name="orrery-serve", daemon=True
+        )
+        if self.recorder is not None:
+            self._ended.callback(self.recorder.close)
+        self._ended.callback(self.route.close)
+        self._ended.callback(desk.close)
+        self._ended.callback(thread.join)
+        thread.start()
+        while not self._server.started:
+            if not thread.is_alive():
+                raise ServingError(f"The server at {self.url} could not start.")
+            time.sleep(0.002)
+
+    def wait(self) -> None:
+        """Answer until SIGTERM, which ends it well, or Ctrl-C, which is raised again when all is ended."""
+        stop = threading.Event()
+        received: list[int] = []
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            received.append(number)
+            stop.set()
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        sys.stderr.write(f"{self!r}\nCtrl-C ends it.\n")
+        try:
+            stop.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self.close()
+        if signal.SIGINT in received:
+            raise KeyboardInterrupt
+
+    def close(self) -> None:
+        """Answer what was asked, write what is to be recorded, and stop. A second call does nothing."""
+        if self._server is not None:
+            self._server.should_exit = True
+        self._ended.close()
+        self.listener.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        version = f" version {self.version}" if self.version else ""
+        return f"<Service: {self.name}{version} answers at {self.url}>"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises PortInUseError that names a free port."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, OverflowError) as error:
+        raise SettingsError(f"{host!r}, port {port}, is no address to listen at: {error}.") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform != "win32":  # there it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(f"Port {port} of {host} is in use.", hint=_free_port(family, host)) from None
+        raise ServingError(f"The server cannot listen at {host}, port {port}: {error.strerror}.") from None
+    return listener
+
+
+def _free_port(family: int, host: str) -> str:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+            return f"Port {probe.getsockname()[1]} is free; port 0 takes any free one."
+    except OSError:
+        return "Choose another one."

@@ -1,0 +1,120 @@
+"""Rows of JSON, and fields of a form, as the columns that a model reads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from orrery.errors import BadRequestError
+from orrery.estimators.signature import Signature
+from orrery.schema import Field, Kind
+from orrery.serving.online.body import kind_of
+from orrery.serving.online.desk import new_id
+from orrery.serving.runner import Columns
+
+_ID_CHARACTERS = 200
+
+
+def is_bytes(field: Field) -> bool:
+    """Whether a column's values are bytes, which JSON can only hold as base64."""
+    return field.kind is Kind.IMAGE or "binary" in field.type
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], signature: Signature, place: str = "/rows") -> Columns:
+    """The columns that the model reads. Raises BadRequestError, UnknownColumnError, SchemaError.
+
+    A column that no row has is an error; in a row without it, the value is missing.
+    """
+    signature.check(dict.fromkeys(name for row in rows for name in row))
+    columns: dict[str, list[object]] = {}
+    for field in signature.inputs.each():
+        values = [row.get(field.name) for row in rows]
+        columns[field.name] = _decoded(values, field, place) if is_bytes(field) else values
+    return columns
+
+
+def _decoded(values: Sequence[object], field: Field, place: str) -> list[object]:
+    out: list[object] = []
+    for row, value in enumerate(values):
+        if value is None or isinstance(value, bytes):
+            out.append(value)
+            continue
+        try:
+            out.append(from_base64(value))
+        except ValueError as error:
+            raise BadRequestError(
+                f"Column {field.name!r} of row {row} holds {error}.", pointer=f"{place}/{row}/{field.name}"
+            ) from None
+    return out
+
+
+def from_base64(value: object) -> bytes:
+    """Bytes from base64 text or a ``data:`` URL. Raises ValueError that says what else was there.
+
+    >>> from_base64("aGk="), from_base64("data:image/png;base64,aGk=")
+    (b'hi', b'hi')
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"a {kind_of(value)}, not bytes as base64 text")
+    text = value.partition(",")[2] if value.startswith("data:") else value
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{value[:40]!r}, which is not base64") from None
+
+
+def ids_of(rows: Sequence[Mapping[str, Any]], place: str = "/rows") -> list[str]:
+    """The id of each row: its own ``id``, or a new one. Raises BadRequestError."""
+    return [
+        new_id() if row.get("id") is None else as_id(row["id"], f"{place}/{i}/id")
+        for i, row in enumerate(rows)
+    ]
+
+
+def as_id(value: object, place: str) -> str:
+    """An id as text. Raises BadRequestError for anything but short text or an integer."""
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise BadRequestError(
+            f"An id is text or an integer, not {kind_of(value)} {value!r:.40}.", pointer=place
+        )
+    text = str(value)
+    if len(text) > _ID_CHARACTERS:
+        raise BadRequestError(
+            f"An id has at most {_ID_CHARACTERS} characters, not {len(text)}.", pointer=place
+        )
+    return text
+
+
+def from_field(text: str, field: Field) -> object:
+    """The value of a form's text field, which holds no types of its own. Empty is missing, but for text.
+
+    >>> from_field("3.5", Field(name="age", type="double", kind="number"))
+    3.5
+    """
+    if text == "" and field.kind is not Kind.TEXT:
+        return None
+    read = _READERS.get(field.kind) if field.kind else None
+    try:
+        return read(text) if read else text
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        raise BadRequestError(
+            f"Field {field.name!r} is a {field.kind}; {text!r:.40} cannot be read as one."
+        ) from None
+
+
+def _labels(text: str) -> object:
+    if text.lstrip().startswith("["):
+        return msgspec.json.decode(text)
+    return [part.strip() for part in text.split(",")]
+
+
+_READERS: dict[Kind, Callable[[str], object]] = {
+    Kind.NUMBER: lambda text: float({"true": "1", "false": "0"}.get(text.lower(), text)),
+    Kind.VECTOR: lambda text: msgspec.json.decode(text if "[" in text else f"[{text}]"),
+    Kind.LABELS: _labels,
+    Kind.IMAGE: from_base64,
+}
