@@ -96,7 +96,7 @@ def as_columns(encoded: NDArray[Any], target: Target) -> NDArray[Any]:
         return np.asarray(encoded[:, None] == np.arange(len(target.labels)), np.int8)
     if target.kind is Kind.LABELS:
         return encoded.astype(np.int8)
-    return encoded.reshape(len(encoded), -1)
+    return encoded.reshape(len(encoded), target.width)
 
 
 def add_up(coded: Coded, fold: NDArray[np.int64], truth: NDArray[Any], folds: int, column: str) -> FoldSums:

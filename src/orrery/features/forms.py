@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
+import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -141,13 +142,23 @@ def _float_arrow(column: Any) -> NDArray[np.float64]:
         raise pa.ArrowTypeError("a date is not a number")
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan)
+    if pa.types.is_decimal(column.type):  # Arrow's own cast is now and then one bit off the nearest double
+        column = column.cast(pa.string())
     wide = column.cast(pa.float64(), safe=False)
     out: NDArray[np.float64] = wide.to_numpy(zero_copy_only=False)
     return out
 
 
+_NUMERAL = re.compile(
+    r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
+"""Numbers as text, just as Arrow reads them."""
+
+
 def _to_float(value: Any) -> float:
     if isinstance(value, bool | int | float | decimal.Decimal | np.number | np.bool_):
+        return float(value)
+    if isinstance(value, str) and _NUMERAL.fullmatch(value):
         return float(value)
     raise TypeError
 

@@ -43,14 +43,15 @@ class VectorTransform(Transform):
     def apply(self, *columns: NDArray[np.float64]) -> tuple[Encoded, ...]:
         """Float64 [n, width]. Raises SchemaError for vectors of another length."""
         x = columns[0]
-        if x.shape[1] == 0:  # none of these rows has a vector
+        missing = np.isnan(x).all(axis=1, keepdims=True)
+        if self.width == 0:  # no vector was ever seen: nothing is known of any
+            x = x[:, :0]
+        elif x.shape[1] == 0:  # none of these rows has a vector
             x = np.full((len(x), self.width), np.nan)
         if x.shape[1] != self.width:
             raise _wrong_width(self.inputs[0], x.shape[1], self.width)
         y = self.scale.apply(x)
-        if self.indicator:
-            y = np.concatenate([y, np.isnan(x).all(axis=1, keepdims=True)], axis=1)
-        return (y,)
+        return (np.ascontiguousarray(np.concatenate([y, missing], axis=1) if self.indicator else y),)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The scale of each position."""
