@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""Rows: where they lie, how they are read, and what can be asked of them."""

@@ -22,7 +22,13 @@ class Partition:
 
 
 class Source(Protocol):
-    """One place that holds rows. Adding one is a new file in ``data/sources/``."""
+    """One place that holds rows. Adding one is a new file in ``data/sources/``.
+
+    A source may also have: ``bad``, a :class:`~orrery.data.quarantine.BadRows`; ``bytes_read``, a counter
+    of what it took from the place; ``count(where)``, rows found without reading them, or None;
+    ``ask(query)``, the same place answering an SQL query on the table ``this``, or None; ``pushed(where)``,
+    the parts of a condition that the place itself can apply, for people.
+    """
 
     def schema(self) -> Schema:
         """The columns; kinds where the place knows them."""
@@ -41,3 +47,6 @@ class Source(Protocol):
 
     def fingerprint(self) -> str:
         """What the data is: equal as long as the rows are, for cache and lineage."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The arguments of ``read`` that give this source again, without secrets."""

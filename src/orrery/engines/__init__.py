@@ -1,1 +1,6 @@
-"""TODO one sentence."""
+"""Where work runs: this machine, and the clusters that a company already has."""
+
+from __future__ import annotations
+
+KINDS = {"local": "orrery.engines.local:LOCAL"}
+"""Name of an engine -> where it lives."""

@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""What stored bytes mean: pictures."""

@@ -1,1 +1,13 @@
-"""TODO one sentence."""
+"""The places that rows can be read from, one per file."""
+
+from __future__ import annotations
+
+KINDS = {
+    "parquet": "orrery.data.sources.parquet:Parquet",
+    "csv": "orrery.data.sources.csv:Csv",
+    "jsonl": "orrery.data.sources.jsonl:JsonLines",
+    "images": "orrery.data.sources.images:Images",
+    "sqlite": "orrery.data.sources.sqlite:Sqlite",
+    "postgresql": "orrery.data.sources.postgresql:PostgreSql",
+}
+"""Kind of a place -> the class that reads it. Installed packages add theirs as entry points of this name."""

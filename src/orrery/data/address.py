@@ -1,0 +1,122 @@
+"""From an address or an object to the source that reads it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from orrery.data import files
+from orrery.data.sources import KINDS
+from orrery.data.sources.memory import Memory, is_rows
+from orrery.errors import SettingsError, did_you_mean, listing
+
+SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
+"""Scheme of an address -> kind of source."""
+
+ENDINGS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".csv.gz": "csv",
+    ".tsv.gz": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonl.gz": "jsonl",
+    ".ndjson.gz": "jsonl",
+    ".png": "images",
+    ".jpg": "images",
+    ".jpeg": "images",
+    ".webp": "images",
+    ".gif": "images",
+    ".bmp": "images",
+}
+"""How a file's name ends -> kind of source."""
+
+
+def source_of(place: Any, options: dict[str, Any], kinds: Mapping[str, Any]) -> Any:
+    """The source for an address or for rows in memory; ``kinds`` helps a text form to find its types.
+
+    Raises SettingsError.
+    """
+    if is_rows(place):
+        return _made(Memory, place, options)
+    if not isinstance(place, (str, os.PathLike)):
+        raise SettingsError(
+            f"{type(place).__name__} cannot be read as a table.",
+            hint="Give an address, a pandas or Polars frame, Arrow, a list of dicts or a dict of columns.",
+        )
+    text = os.fspath(place)
+    kind = kind_of(text)
+    source = _class_of(kind)
+    if kinds and "kinds" in inspect.signature(source).parameters:
+        options = {"kinds": {name: str(kind) for name, kind in kinds.items()}, **options}
+    return _made(source, text, options)
+
+
+def kind_of(place: str) -> str:
+    """The kind of source behind an address: by its scheme, its ending, or what lies in the folder."""
+    scheme = re.match(r"^([A-Za-z][A-Za-z0-9+.-]+)://", place)
+    if scheme and (kind := SCHEMES.get(scheme[1].lower())):
+        return kind
+    if scheme and scheme[1].lower() in _plugins():
+        return scheme[1].lower()
+    if kind := _by_ending(place.partition("?")[0] if scheme else place):
+        return kind
+    if files.is_local(place) and files.local(place).is_dir():
+        return _kind_of_folder(files.local(place))
+    if files.is_local(place) and not files.local(place).exists():
+        files.find(place, ())  # says that it is not there
+    raise SettingsError(
+        f"{files.shown(place)!r} does not say what it is.",
+        hint=f"Addresses end in {listing(sorted(ENDINGS), 20)}, or begin with sqlite:// or postgresql://.",
+    )
+
+
+def _by_ending(name: str) -> str | None:
+    lower = name.lower()
+    return next((kind for ending, kind in ENDINGS.items() if lower.endswith(ending)), None)
+
+
+def _kind_of_folder(folder: Path) -> str:
+    """What most of the folder's first files are."""
+    counts: dict[str, int] = {}
+    for seen, path in enumerate(p for p in folder.rglob("*") if p.is_file() and p.name[0] not in "._"):
+        if kind := _by_ending(path.name):
+            counts[kind] = counts.get(kind, 0) + 1
+        if seen >= 1000:
+            break
+    if not counts:
+        raise SettingsError(f"The folder {folder} holds no file that can be read as a table.")
+    if len(counts) > 1 and "images" not in counts:
+        raise SettingsError(
+            f"The folder {folder} holds files of several kinds: {listing(counts)}.", hint="Use a glob."
+        )
+    return max(counts, key=lambda kind: counts[kind])
+
+
+def _plugins() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group="orrery.data.sources")}
+
+
+def _class_of(kind: str) -> Any:
+    module, _, name = {**_plugins(), **KINDS}[kind].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _made(source: Any, place: Any, options: dict[str, Any]) -> Any:
+    """The source with its options; an unknown option is told with those there are."""
+    known = list(inspect.signature(source).parameters)[1:]
+    for name in options:
+        if name not in known:
+            raise SettingsError(
+                f"{source.__name__} has no option {name!r}; its options are {listing(known)}.",
+                hint=did_you_mean(name, known),
+            )
+    return source(place, **options)

@@ -1,0 +1,136 @@
+"""Conditions on one row, written in SQL: parsed, checked against the columns, handed to whoever filters.
+
+A condition looks at one row at a time: no subqueries, sums or windows (``Table.sql`` has those). It is
+never pasted into a query as text: what runs is made from the parsed tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from orrery.errors import SettingsError, UnknownColumnError
+
+_WHOLE_TABLE = (exp.Query, exp.AggFunc, exp.Window, exp.Subquery, exp.Exists)
+_LOGIC = (exp.And, exp.Or, exp.Not, exp.Paren, exp.Is, exp.Null)
+_ORDERED = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between)
+_EQUAL = (exp.EQ, exp.NEQ, exp.In)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A parsed condition; ``columns`` are those that it reads."""
+
+    text: str
+    columns: tuple[str, ...]
+    tree: Any
+
+    def sql(self, dialect: str, rename: dict[str, str] | None = None) -> str:
+        """The condition for a database; columns quoted, and renamed where asked."""
+        tree = self.tree.copy()
+        for column in list(tree.find_all(exp.Column)):
+            name = (rename or {}).get(column.name, column.name)
+            column.set("this", exp.to_identifier(name, quoted=True))
+        return str(tree.sql(dialect=dialect))
+
+    def parts(self) -> list[Condition]:
+        """The conditions that ``and`` joins."""
+        tree = self.tree.unnest()
+        if isinstance(tree, exp.And):
+            sides = (Condition("", (), side) for side in (tree.left, tree.right))
+            return [part for side in sides for part in side.parts()]
+        return [Condition(tree.sql(dialect="duckdb"), _columns(tree), tree)]
+
+    def is_plain(self, types: dict[str, str]) -> bool:
+        """Whether every place means the same by it: comparisons of a column with a literal of its sort.
+
+        ``types`` gives each column's sort: ``number``, ``text``, ``time``. Texts are only compared for
+        equality, since databases order them differently.
+        """
+        return _plain(self.tree, types)
+
+
+@lru_cache(maxsize=256)
+def parse(text: str, columns: tuple[str, ...]) -> Condition:
+    """A condition on a table of these columns. Raises SettingsError and UnknownColumnError.
+
+    >>> parse('"b c" > 3 and a is null', ("a", "b c")).columns
+    ('b c', 'a')
+    """
+    try:
+        trees = [tree for tree in sqlglot.parse(text, read="duckdb") if tree is not None]
+    except SqlglotError as error:
+        raise SettingsError(
+            f"The condition {text!r} is not SQL: {_first_line(error)}", hint=_EXAMPLE
+        ) from None
+    if len(trees) != 1 or isinstance(
+        trees[0], (exp.Query, exp.Alias, exp.Command, exp.DDL, exp.DML, exp.Block)
+    ):
+        raise SettingsError(
+            f"The condition {text!r} must be one expression that is true or false.", hint=_EXAMPLE
+        )
+    tree = trees[0]
+    whole = next(tree.find_all(*_WHOLE_TABLE), None)
+    if whole is not None:
+        raise SettingsError(
+            f"The condition {text!r} looks at more than one row: {whole.sql(dialect='duckdb')}.",
+            hint="Write it as a query: table.sql('select * from this where …').",
+        )
+    for column in list(tree.find_all(exp.Column)):
+        column.set("this", exp.to_identifier(_resolve(column, columns), quoted=True))
+        column.set("table", None)
+    return Condition(text, _columns(tree), tree)
+
+
+_EXAMPLE = "Write it like: age > 30 and \"home town\" = 'Oslo'."
+
+
+def _columns(tree: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(column.name for column in tree.find_all(exp.Column, bfs=False)))
+
+
+def _resolve(column: Any, columns: tuple[str, ...]) -> str:
+    """The column meant: its exact name, or the only one that differs in case."""
+    name = str(column.name)
+    if name in columns:
+        return name
+    close = [c for c in columns if c.casefold() == name.casefold()]
+    if len(close) == 1 and not column.this.quoted:
+        return close[0]
+    raise UnknownColumnError(name, columns)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
+
+
+def _plain(tree: Any, types: dict[str, str]) -> bool:
+    if isinstance(tree, (exp.And, exp.Or)):
+        return _plain(tree.left, types) and _plain(tree.right, types)
+    if isinstance(tree, (exp.Not, exp.Paren)):
+        return _plain(tree.this, types)
+    if isinstance(tree, exp.Is):
+        return isinstance(tree.this, exp.Column) and isinstance(tree.expression, exp.Null)
+    if not isinstance(tree, (*_ORDERED, *_EQUAL)):
+        return False
+    sort = types.get(tree.this.name, "") if isinstance(tree.this, exp.Column) else ""
+    if sort == "" or (sort == "text" and isinstance(tree, _ORDERED)):
+        return False
+    if isinstance(tree, exp.In) and not tree.expressions:
+        return False
+    others = [v for k, v in tree.args.items() if k != "this" and v is not None]
+    values = [v for other in others for v in (other if isinstance(other, list) else [other])]
+    return all(_is_literal(value, sort) for value in values if isinstance(value, exp.Expression))
+
+
+def _is_literal(value: Any, sort: str) -> bool:
+    if isinstance(value, exp.Neg):
+        return sort == "number" and _is_literal(value.this, sort)
+    if not isinstance(value, exp.Literal):
+        return False
+    return bool(value.is_string) == (sort in {"text", "time"})

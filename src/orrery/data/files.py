@@ -1,0 +1,154 @@
+"""Files by address: one, a folder, or a glob; on this machine or behind fsspec."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from orrery.errors import SourceError, did_you_mean
+
+WHOLE = 64 << 20
+"""Bytes up to which a file is hashed in full; of a larger one, its ends and its time."""
+
+_END = 1 << 20
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is of this machine's own files."""
+    return not _SCHEME.match(path) or path.startswith("file://")
+
+
+def local(path: str) -> Path:
+    """The path of a file of this machine."""
+    return Path(path.removeprefix("file://"))
+
+
+def find(place: str, endings: Sequence[str]) -> list[str]:
+    """Every file at a place, sorted: the file itself, those of a glob, or those of a folder with the endings.
+
+    Raises SourceError where there is none.
+    """
+    if not is_local(place):
+        return _find_remote(place, endings)
+    path = local(place)
+    if path.is_file():
+        return [str(path)]
+    if path.is_dir():
+        found = sorted(str(p) for p in path.rglob("*") if p.is_file() and _ends(p.name, endings))
+    else:
+        found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
+    if not found:
+        raise _absent(path, endings)
+    return found
+
+
+def _find_remote(place: str, endings: Sequence[str]) -> list[str]:
+    try:
+        system, path = fsspec.core.url_to_fs(place)
+        if "*" in path:
+            found = system.glob(path)
+        elif system.isdir(path):
+            found = [p for p in system.find(path) if _ends(p, endings)]
+        else:
+            found = [path] if system.exists(path) else []
+    except (OSError, ValueError, ImportError) as error:
+        raise SourceError(f"{shown(place)} cannot be reached: {error}") from None
+    if not found:
+        raise SourceError(f"There is no file at {shown(place)}.")
+    return [system.unstrip_protocol(p) for p in sorted(found)]
+
+
+def _ends(name: str, endings: Sequence[str]) -> bool:
+    hidden = Path(name).name.startswith((".", "_"))
+    return not hidden and name.lower().endswith(tuple(endings))
+
+
+def _absent(path: Path, endings: Sequence[str]) -> SourceError:
+    if path.is_dir():
+        return SourceError(f"The folder {path} holds no file that ends in {', '.join(endings)}.")
+    if glob.has_magic(str(path)):
+        return SourceError(f"No file matches {path}.")
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return SourceError(f"There is no file {path}.", hint=did_you_mean(path.name, beside))
+
+
+def shown(place: str) -> str:
+    """An address as it may be shown: without password."""
+    return re.sub(r"(?<=://)([^/@\s]*?):[^/@\s]*@", r"\1:***@", place)
+
+
+def size(path: str) -> int:
+    """Bytes of a file."""
+    if is_local(path):
+        return local(path).stat().st_size
+    system, inner = fsspec.core.url_to_fs(path)
+    return int(system.size(inner) or 0)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """A file to read bytes from. Raises SourceError."""
+    with reading(path):
+        if is_local(path):
+            with local(path).open("rb") as file:
+                yield file
+        else:
+            with fsspec.open(path, "rb") as file:
+                yield file
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turns what the system says about a file into SourceError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise SourceError(f"The file {shown(path)} is not there (any more).") from None
+    except PermissionError:
+        raise SourceError(
+            f"The file {shown(path)} may not be read.", hint="Check its owner and its permissions."
+        ) from None
+    except (OSError, EOFError) as error:
+        raise SourceError(f"{shown(path)} cannot be read: {error}", hint="Is it cut short?") from None
+
+
+def fingerprint(paths: Sequence[str]) -> str:
+    """A hash of what the files hold: of all bytes, or of a large file's size, time and both ends."""
+    seen = hashlib.sha256()
+    for path in paths:
+        with reading(path):
+            seen.update(_fingerprint_of(path).encode())
+    return seen.hexdigest()[:20]
+
+
+def _fingerprint_of(path: str) -> str:
+    if is_local(path):
+        state = local(path).stat()
+        return _hashed(path, state.st_size, state.st_mtime_ns)
+    system, inner = fsspec.core.url_to_fs(path)
+    info = system.info(inner)
+    mark = next((info[k] for k in ("ETag", "etag", "mtime", "LastModified", "created") if k in info), "")
+    return f"{info.get('size')}|{mark}"
+
+
+@lru_cache(maxsize=4096)
+def _hashed(path: str, size_bytes: int, changed_ns: int) -> str:
+    seen = hashlib.sha256(str(size_bytes).encode())
+    with local(path).open("rb") as file:
+        if size_bytes <= WHOLE:
+            while block := file.read(_END):
+                seen.update(block)
+        else:
+            seen.update(str(changed_ns).encode() + file.read(_END))
+            file.seek(-_END, 2)
+            seen.update(file.read(_END))
+    return seen.hexdigest()

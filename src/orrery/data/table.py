@@ -1,0 +1,199 @@
+"""Tables: rows, lazily read. A table is a source and steps over it, both values; nothing is read until asked.
+
+``Table`` has three parts: the steps (here), what reads rows (``reading``), and what says where the rows come
+from (``lineage``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from orrery.aggregate import RecordBatch
+from orrery.data import conditions, writer
+from orrery.data.address import source_of
+from orrery.data.lineage import Traceable
+from orrery.data.pipeline import Pipeline, build
+from orrery.data.quarantine import OnBad
+from orrery.data.reading import Readable
+from orrery.data.source import Source
+from orrery.data.sources.memory import Memory
+from orrery.data.split import Cuts, Part, Sample, Shares
+from orrery.data.steps import Kinds, Map, Select, Sql, Step, Union, Where
+from orrery.errors import SettingsError, listing
+from orrery.schema import Kind, Schema
+
+
+def read(
+    place: str | Path | object,
+    *,
+    query: str | None = None,
+    kinds: Mapping[str, str | Kind] | None = None,
+    on_bad: OnBad = "stop",
+    connection: str | None = None,
+    **options: Any,
+) -> Table:
+    """A table from an address, or from rows in memory.
+
+    Addresses: ``*.parquet``, ``*.csv[.gz]``, ``*.jsonl[.gz]``, a glob or folder of them, a folder of
+    pictures (columns image, label, path), ``sqlite:///file.db`` (with ``query=`` or ``table=``),
+    ``postgresql://…``. In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.
+
+    ``kinds`` says what columns mean; ``on_bad`` whether a row that cannot be read stops the run or is set
+    aside (:meth:`Table.quarantined`); ``connection`` names the environment variable
+    ``ORRERY_CONNECTION__<NAME>`` that holds the address with its password. Other options are the source's
+    own: ``types``, ``delimiter`` …
+
+    >>> read({"size": [3, 5], "kind": ["a", "b"]}).where("size > 3").to_rows()
+    [{'size': 5, 'kind': 'b'}]
+    """
+    given = {"query": query, "connection": connection, "on_bad": None if on_bad == "stop" else on_bad}
+    options = {**options, **{name: value for name, value in given.items() if value is not None}}
+    table = place if isinstance(place, Table) else Table(source_of(place, options, kinds or {}))
+    return table.with_kinds(kinds) if kinds else table
+
+
+class Table(Readable, Traceable):
+    """Rows, lazily read; immutable. Each step gives another table.
+
+    >>> table = read([{"a": 1, "b": "x"}, {"a": 2, "b": None}])
+    >>> table.select("a").schema.names
+    ('a',)
+    >>> table.count()
+    2
+    """
+
+    def __init__(self, source: Source, steps: Sequence[Step] = ()) -> None:
+        self.source = source
+        self.steps = tuple(steps)
+
+    @cached_property
+    def _pipeline(self) -> Pipeline:
+        return build(self.source, self.steps)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The columns: names, types, and kinds where they are known."""
+        return Schema.of(self._pipeline.schema)
+
+    def select(self, *names: str) -> Table:
+        """Some columns, in this order."""
+        return self._then(Select(names))
+
+    def without(self, *names: str) -> Table:
+        """All columns but some. Raises UnknownColumnError."""
+        self.schema.select(names)
+        return self._then(Select(tuple(name for name in self.schema.names if name not in names)))
+
+    def where(self, condition: str) -> Table:
+        """The rows for which an SQL condition is true: ``age > 30 and "home town" = 'Oslo'``."""
+        return self._then(Where(condition))
+
+    def sql(self, query: str) -> Table:
+        """The answer to a query on a table called ``this``.
+
+        Asked of the database where the rows lie in one, in its own dialect; of DuckDB anywhere else.
+        """
+        return self._then(Sql(query))
+
+    def map(self, function: Callable[[RecordBatch], RecordBatch], schema: Any = None) -> Table:
+        """A function of each record batch. ``schema`` (Arrow) says what it gives, if trying it does not."""
+        return self._then(Map(function, schema.arrow() if isinstance(schema, Schema) else schema, self))
+
+    def with_kinds(self, kinds: Mapping[str, str | Kind]) -> Table:
+        """The same rows; some columns are said to mean something: ``{"zip": "category"}``."""
+        for kind in kinds.values():
+            if kind not in list(Kind):
+                raise SettingsError(f"There is no kind {str(kind)!r}. The kinds are {listing(Kind)}.")
+        return self._then(Kinds(tuple((name, Kind(kind)) for name, kind in kinds.items())))
+
+    def union(self, other: Table) -> Table:
+        """These rows, then those of another table with the same columns."""
+        return self._then(Union(other))
+
+    def split(
+        self,
+        ratio: float | tuple[float, ...] = 0.8,
+        *,
+        stratify: str | Sequence[str] | None = None,
+        group: str | Sequence[str] | None = None,
+        rule: str | None = None,
+        time: str | None = None,
+        key: str | Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> tuple[Table, ...]:
+        """Parts that add up to the whole; a row's part depends on nothing but the row.
+
+        ``ratio``: the first part's share, or all shares. ``stratify``: exact shares of every value of a
+        column. ``group``: rows of one group stay together. ``rule``: a condition; where true, the first of
+        two parts. ``time``: the oldest rows first; rows without a time belong to the first part. ``key``:
+        the columns that name a row, instead of all: it keeps its part when others change.
+        """
+        if rule is not None:
+            text = conditions.parse(rule, self.schema.names).sql("duckdb")
+            return self.where(text), self.where(f"not coalesce(({text}), false)")
+        ratios = (float(ratio), 1.0 - float(ratio)) if isinstance(ratio, (int, float)) else tuple(ratio)
+        shares = Shares(ratios, _names(stratify), _names(group), time, _names(key), seed)
+        cuts = Cuts(shares, self)
+        return tuple(self._then(Part(cuts, i)) for i in range(len(ratios)))
+
+    def sample(self, rows: int | None = None, share: float | None = None, seed: int = 0) -> Table:
+        """Some rows by chance, in their order: so many, or a share; the same ones for the same seed."""
+        if (rows is None) == (share is None):
+            raise SettingsError("A sample takes rows= or share=, one of them.")
+        if (rows is not None and rows < 0) or (share is not None and not 0.0 <= share <= 1.0):
+            raise SettingsError(
+                f"A sample of rows={rows}, share={share} is none: rows >= 0, 0 <= share <= 1."
+            )
+        return self._then(Sample(self, rows, share, seed))
+
+    def write(self, url: str | Path) -> Table:
+        """Write all rows to a file, and give the table that reads it: ``*.parquet``, ``*.csv``, ``*.jsonl``.
+
+        The file appears whole or not at all. Raises SourceError where it cannot be written.
+        """
+        writer.write(str(url), self._pipeline.schema, self._pipeline.batches())
+        return read(str(url))
+
+    @classmethod
+    def from_dict(cls, plan: Mapping[str, Any]) -> Table:
+        """The table again, from ``to_dict``. Raises SettingsError for steps that are functions."""
+        options = dict(plan)
+        steps = options.pop("steps", [])
+        table = read(options.pop("place"), **options)
+        for step in steps:
+            table = _rebuilt(table, dict(step))
+        return table
+
+    def _then(self, step: Step) -> Table:
+        return Table(self.source, (*self.steps, step))
+
+    def _of(self, rows: Any) -> Table:
+        return Table(Memory(rows))
+
+
+def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if names is None else (names,) if isinstance(names, str) else tuple(names)
+
+
+def _rebuilt(table: Table, step: dict[str, Any]) -> Table:
+    """A table with one more step, from the step's plain values."""
+    name = step.pop("step", None)
+    if name == "select":
+        return table.select(*step["columns"])
+    if name == "kinds":
+        return table.with_kinds(step["kinds"])
+    if name == "union":
+        return table.union(Table.from_dict(step["table"]))
+    if name == "part":
+        part = int(step.pop("part"))
+        return table.split(tuple(step.pop("ratio")), **step)[part]
+    if name in ("where", "sql", "sample"):
+        made: Table = getattr(table, name)(**step)
+        return made
+    raise SettingsError(
+        f"A table with the step {name!r} cannot be rebuilt from plain values.",
+        hint="A function of your own is not written down; apply map() again.",
+    )

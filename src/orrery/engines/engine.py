@@ -1,0 +1,88 @@
+"""Where work runs: what every engine can be asked.
+
+An engine says what could start now (:class:`Slots`), turns a job into a printable :class:`Plan` without
+touching anything, and runs the plan behind a :class:`Handle`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from orrery.engines.job import Job
+
+
+class State(StrEnum):
+    """The life of a job: queued, running, then one of the last three."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in {State.SUCCEEDED, State.FAILED, State.CANCELLED}
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many workers could start now, and how many there are when nothing runs."""
+
+    free: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would run, where and how wide; a value that can be printed and compared."""
+
+    engine: str
+    job: Job
+    workers: int
+    steps: tuple[str, ...] = ()
+    """What will happen, in order, for people."""
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.engine}: {self.workers} at a time", *(f"  {step}" for step in self.steps)])
+
+
+@dataclass(frozen=True)
+class Member:
+    """One worker's place in a gang."""
+
+    rank: int = 0
+    size: int = 1
+
+
+class Handle(Protocol):
+    """A job that was submitted."""
+
+    @property
+    def state(self) -> State:
+        """Where the job is in its life."""
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """Wait for the answer, and raise what the job raised. Raises DeadlineError."""
+
+    def cancel(self) -> None:
+        """Ask the job to stop; returns at once."""
+
+
+class Engine(Protocol):
+    """A place where work runs."""
+
+    def slots(self) -> Slots:
+        """What could start now."""
+
+    def plan(self, job: Job) -> Plan:
+        """What would be done; needs no cluster. Raises SlotsError where it can never start."""
+
+    def submit(self, plan: Plan) -> Handle:
+        """Start it."""
+
+    def gather(self, aggregate: Any, table: Any) -> Any:
+        """The result of one pass over a table: submit a Gather, wait for it."""

@@ -1,0 +1,136 @@
+"""This machine: threads of this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from orrery.data.passes import Cancelled, gather, in_order
+from orrery.engines.engine import Member, Plan, Slots, State
+from orrery.engines.job import Each, Gang, Gather, Job, Map
+from orrery.errors import DeadlineError, EngineError, SlotsError
+
+
+class LocalHandle:
+    """A job in a thread of its own. It ends early by ``cancel``, at its next batch or item."""
+
+    def __init__(self, work: Callable[[threading.Event], Any], deadline_s: float | None) -> None:
+        self._work = work
+        self._until = None if deadline_s is None else time.monotonic() + deadline_s
+        self._deadline_s = deadline_s
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._state = State.QUEUED
+        self._result: Any = None
+        self._error: BaseException | None = None
+        # A daemon, so that work that never looks at the stop sign cannot keep the process alive.
+        self._thread = threading.Thread(target=self._run, name="orrery-job", daemon=True)
+
+    def start(self) -> LocalHandle:
+        """Begin; returns at once."""
+        self._thread.start()
+        return self
+
+    @property
+    def state(self) -> State:
+        """Where the job is in its life."""
+        return self._state
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """The answer, or what the job raised. Ctrl-C, the deadline and ``timeout_s`` cancel the job."""
+        until = min(
+            (t for t in (self._until, _after(timeout_s)) if t is not None),
+            default=None,
+        )
+        try:
+            if not self._ended.wait(None if until is None else max(0.0, until - time.monotonic())):
+                waited_s = self._deadline_s if timeout_s is None else timeout_s
+                raise DeadlineError(
+                    f"The local job was not done after {waited_s} s.",
+                    hint="Give it a later deadline, or less to do.",
+                )
+        except (KeyboardInterrupt, DeadlineError):
+            self.cancel()
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def cancel(self) -> None:
+        """Ask the job to stop; returns at once."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        self._state = State.RUNNING
+        try:
+            self._result = self._work(self._stop)
+            self._state = State.SUCCEEDED
+        except Cancelled:
+            self._error = EngineError("The job was cancelled.")
+            self._state = State.CANCELLED
+        except BaseException as error:  # carried to whoever asks for the result
+            self._error = error
+            self._state = State.FAILED
+        finally:
+            self._ended.set()
+
+
+def _after(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else time.monotonic() + timeout_s
+
+
+class Local:
+    """The engine of one machine: as many threads as there are cores.
+
+    >>> LOCAL.submit(LOCAL.plan(Each(task=abs, items=[-1, 2, -3]))).result()
+    [1, 2, 3]
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
+
+    def slots(self) -> Slots:
+        """Threads for maps and passes; a gang of more than one needs processes, which this engine lacks."""
+        total = self.threads or len(os.sched_getaffinity(0))
+        return Slots(free=total, total=total)
+
+    def plan(self, job: Job) -> Plan:
+        """What would be done. Raises SlotsError for a gang of several workers."""
+        threads = self.slots().total
+        if isinstance(job, Gang):
+            if job.workers != 1:
+                raise SlotsError(
+                    f"Asked for {job.workers} workers; the local engine has room for 1 in a gang.",
+                    hint="Use workers=1, or an engine that starts processes.",
+                )
+            return Plan("local", job, 1, ("run the task in this process",))
+        if isinstance(job, Each):
+            workers = max(1, min(threads // max(1, job.resources.cpus), len(job.items)))
+            return Plan("local", job, workers, (f"call the task on each of {len(job.items)} items",))
+        what = "apply the task to" if isinstance(job, Map) else "summarize"
+        return Plan("local", job, threads, (f"{what} every batch of {job.table!r}",))
+
+    def submit(self, plan: Plan) -> LocalHandle:
+        """Start it in a thread."""
+        return LocalHandle(lambda stop: _run(plan, stop), plan.job.deadline_s).start()
+
+    def gather(self, aggregate: Any, table: Any) -> Any:
+        """The result of one pass over a table."""
+        return self.submit(self.plan(Gather(aggregate, table))).result()
+
+
+def _run(plan: Plan, stop: threading.Event) -> Any:
+    job = plan.job
+    if isinstance(job, Gang):
+        return [job.task(Member())]
+    if isinstance(job, Gather):
+        return gather(job.aggregate, job.table.batches(), job.table.empty(), threads=plan.workers, stop=stop)
+    items = job.items if isinstance(job, Each) else job.table.batches()
+    return list(in_order(job.task, items, threads=plan.workers, stop=stop))
+
+
+LOCAL = Local()
+"""This machine."""
