@@ -137,7 +137,7 @@ class TargetFit:
             raise TargetError(
                 f"The target {self.name!r} is not of kind {self.kind.value!r}: {error}"
             ) from None
-        infinite = int(np.count_nonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+        infinite = int(np.count_nonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))))
         widths = frozenset(values.shape[1:] if len(values) else ())
         return replace(seen, infinite=infinite, widths=widths)
 
