@@ -153,6 +153,12 @@ class Frame:
         return parts
 
 
+def framed(x: Axis, y: Axis) -> Frame:
+    """A frame with room for the longest number of its y axis."""
+    longest = max(len(y.text(value)) for value in y.ticks())
+    return Frame(x, y, left=max(54, 30 + 7 * longest))
+
+
 def line_chart(
     series: Sequence[Series],
     *,
@@ -171,7 +177,7 @@ def line_chart(
     >>> line_chart([Series("a", [(0, 0), (1, 1)])], x=Axis("x"), y=Axis("y"), title="A line")[:4]
     '<svg'
     """
-    frame = Frame(x, y)
+    frame = framed(x, y)
     content: list[Html] = []
     if guide:
         content.append(tag("path", d=frame.path(guide), class_="guide"))
@@ -269,7 +275,7 @@ def scatter(
     guide: Sequence[tuple[float, float]] = (),
 ) -> Html:
     """Points, half transparent so that many together are darker; ``guide`` is a thin dashed line."""
-    frame = Frame(x, y)
+    frame = framed(x, y)
     content = [
         tag(
             "circle", tip(f"{x.text(_round(a))} → {y.text(_round(b))}"), cx=frame.px(a), cy=frame.py(b), r=2.6
@@ -293,7 +299,7 @@ def histogram(
     if not bins:
         return Html("")
     top = max(b.count for b in bins) or 1.0
-    frame = Frame(Axis(x, bins[0].low, max(b.high for b in bins), share), Axis(y, 0.0, top * 1.05))
+    frame = framed(Axis(x, bins[0].low, max(b.high for b in bins), share), Axis(y, 0.0, top * 1.05))
     content = []
     for b in bins:
         left, right, height = frame.px(b.low), frame.px(b.high), frame.py(b.count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from orrery.display.words import Both, Html, Words, figure, tag, tip_attributes
 
@@ -33,14 +33,21 @@ def cell(value: object) -> Html:
 
 
 def table_html(
-    columns: Sequence[Words], rows: Sequence[Sequence[object]], *, caption: Words = "", note: Words = ""
+    columns: Sequence[Words],
+    rows: Sequence[Sequence[object]],
+    *,
+    caption: Words = "",
+    note: Words = "",
+    right: Collection[int] = (),
 ) -> Html:
-    """A table; columns that hold only numbers stand to the right.
+    """A table; columns that hold only numbers stand to the right, and those whose positions are in ``right``.
 
     >>> "<td>Lyon</td>" in table_html(["city"], [["Lyon"]]).replace("<span>", "").replace("</span>", "")
     True
     """
-    numeric = [bool(rows) and all(_numeric(row[i]) for row in rows) for i in range(len(columns))]
+    numeric = [
+        i in right or (bool(rows) and all(_numeric(row[i]) for row in rows)) for i in range(len(columns))
+    ]
     classes = ["n" if right else None for right in numeric]
     head = [tag("th", name, class_=c, scope="col") for name, c in zip(columns, classes, strict=True)]
     body = [
@@ -126,14 +133,21 @@ def heat(
             tag(
                 "td",
                 text,
-                class_=("hit" if i == j else "miss") + (" strong" if shade > 0.55 else ""),
+                class_=("hit" if i == j else "miss") + (" strong" if shade > 0.8 else ""),
                 style=f"--v:{100 * shade:.1f}%",
                 **(tip_attributes(tips[i][j]) if tips else {}),
             )
             for j, (shade, text) in enumerate(zip(shades[i], texts[i], strict=True))
         ]
         body.append(tag("tr", tag("th", name, scope="row"), *cells))
-    table = tag("table", tag("thead", over, tag("tr", *head)), tag("tbody", *body), class_="heat")
+    size = " few" if len(columns) <= 3 else " many" if len(columns) > 14 else ""
+    table = tag(
+        "table",
+        tag("thead", over, tag("tr", *head)),
+        tag("tbody", *body),
+        class_=f"heat{size}",
+        style=f"--k:{len(columns)}",
+    )
     return tag("div", table, class_="scroll")
 
 

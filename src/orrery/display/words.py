@@ -120,9 +120,9 @@ def count(value: float) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share of one in percent.
+    r"""A share of one in percent.
 
     >>> percent(0.98614), percent(None)
-    ('98.6 %', '–')
+    ('98.6\xa0%', '–')
     """
-    return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"

@@ -231,7 +231,8 @@ def bad_row(outcome: Outcome, bad: Bad) -> BadRow:
 
 def _numbers(value: Any) -> str:
     values = value if isinstance(value, list) else [value]
-    return ", ".join(f"{v:.6g}" for v in values[:8]) + (" …" if len(values) > 8 else "")
+    digits = 6 if len(values) == 1 else 3
+    return ", ".join(f"{v:.{digits}g}" for v in values[:6]) + (" …" if len(values) > 6 else "")
 
 
 def _shown(value: Any) -> Picture | str | int | float | bool | None:

@@ -43,6 +43,7 @@ def mistakes(found: Findings) -> Html:
                 Both("Most frequent mistakes", "最常见的错误"),
                 bars(items, texts=[count(v) for _, v in items]),
                 about=about,
+                wide=len(found.labels) > 11,
             )
         )
     cards.append(_classes(found))
@@ -75,7 +76,7 @@ def _matrix(found: Findings) -> Html:
     matrix = heat(
         names, names, drawn, texts, tips=tips, corner=Both("True", "真实"), across=Both("Predicted", "预测")
     )
-    return card(Both("Confusion matrix", "混淆矩阵"), matrix, wide=len(names) > 6)
+    return card(Both("Confusion matrix", "混淆矩阵"), matrix, wide=len(names) > 11)
 
 
 def _tip(true: str, taken: str, weight: float, share: float) -> Both:
@@ -121,11 +122,6 @@ def ranking(found: Findings) -> Html:
             Both("Precision and recall", "精确率与召回率"),
             _lines(found, "pr", RECALL, PRECISION),
             about=_PR_ABOUT,
-        ),
-        card(
-            Both("Gains", "增益曲线"),
-            _lines(found, "gains", Axis(SHARE_OF_ROWS, share=True), FOUND, DIAGONAL),
-            about=_GAINS_ABOUT,
         ),
     ]
     if "ks" in found.curves:
@@ -183,6 +179,11 @@ def _two_classes(found: Findings) -> list[Html]:
     }
     choose = [Series(names[c.label], c.points, i + 1) for i, c in enumerate(found.curves["threshold"])]
     return [
+        card(
+            Both("Gains", "增益曲线"),
+            _lines(found, "gains", Axis(SHARE_OF_ROWS, share=True), FOUND, DIAGONAL),
+            about=_GAINS_ABOUT,
+        ),
         card(
             Both("Scores of both classes", "两类的得分分布"),
             line_chart(

@@ -39,7 +39,7 @@ def comparison_page(reports: Reports, same_rows: bool) -> str:
         _slices(reports),
     ]
     return page(
-        Both(" or ".join(reports) + "?", "还是".join(reports) + "？"),
+        Both(" or ".join(reports) + "?", " 还是 ".join(reports) + "？"),
         *(part for part in parts if part),
         kicker=Both("Comparison of models", "模型比较"),
         lead=_verdict(reports),
@@ -129,8 +129,9 @@ def _duel(reports: Reports, same_rows: bool) -> Html:
         "这些模型并非在相同的行上评估，无法公平比较。",
     )
     note = tag("p", about, class_="about") if same_rows else tag("p", warning, class_="bad")
+    numbers = range(1, len(columns) - 1)
     title = Both("Figure by figure", "逐项比较")
-    return tag("div", card(title, note, table_html(columns, rows), wide=True), class_="grid")
+    return tag("div", card(title, note, table_html(columns, rows, right=numbers), wide=True), class_="grid")
 
 
 def _signed(gap: float, share: bool) -> str:
@@ -190,7 +191,7 @@ def _classes(reports: Reports) -> Html:
         tone = "good" if gap > 0 else "bad" if gap < 0 else "soft"
         rows.append((gap, [group[0].label, *scores, tag("span", _signed(gap, False), class_=tone)]))
     rows.sort(key=lambda row: -abs(row[0]))
-    table = table_html(columns, [row for _, row in rows[:60]])
+    table = table_html(columns, [row for _, row in rows[:60]], right=range(1, len(columns)))
     about = Both("The largest differences first.", "差距最大的在前。")
     return section(Both("Class by class", "逐类比较"), card(Both("F1", "F1"), table, about=about, wide=True))
 
@@ -222,7 +223,9 @@ def _spread(reports: Reports) -> Html:
     within = Both("Within how much", "误差上限")
     about = Both("So many rows are wrong by at most this.", "这么多行的误差不超过此值。")
     return section(
-        Both("Errors", "误差"), card(title, chart), card(within, table_html(columns, rows), about=about)
+        Both("Errors", "误差"),
+        card(title, chart),
+        card(within, table_html(columns, rows, right=range(1, len(columns))), about=about),
     )
 
 
@@ -245,5 +248,5 @@ def _slices(reports: Reports) -> Html:
             for s in founds[0].slices[name]
         ]
         title = Both(f"{head.title.en} by {name}", f"按 {name} 的{head.title.zh}")
-        cards.append(card(title, table_html(columns, rows), wide=True))
+        cards.append(card(title, table_html(columns, rows, right=range(1, len(columns))), wide=True))
     return section(Both("By slice", "分组表现"), *cards) if cards else Html("")

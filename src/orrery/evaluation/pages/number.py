@@ -7,11 +7,13 @@ from orrery.display import (
     Bin,
     Both,
     Html,
+    Series,
     Words,
     bars,
     card,
     figure,
     histogram,
+    line_chart,
     scatter,
     section,
     table_html,
@@ -105,9 +107,18 @@ def positions(found: Findings) -> Html:
     items: list[tuple[Words, float]] = [(n.label, n.rmse or 0.0) for n in hard]
     return section(
         Both("Number by number", "逐个数值"),
+        _along(found),
         card(Both("Largest errors", "误差最大的位置"), bars(items, texts=[figure(v) for _, v in items])),
         card(Both("All positions", "全部位置"), table_html(columns, rows), wide=True),
     )
+
+
+def _along(found: Findings) -> Html:
+    values = [(float(i), n.rmse or 0.0) for i, n in enumerate(found.numbers)]
+    title = Both("Error by position", "各位置的误差")
+    x = Axis(Both("Position", "位置"), 0.0, float(len(values) - 1))
+    y = Axis("RMSE", 0.0, max(v for _, v in values) * 1.05 or 1.0)
+    return card(title, line_chart([Series("RMSE", values, filled=True)], x=x, y=y, title=title))
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from orrery.display import Both, Html, Words, card, facts, figure, percent, picture, section, table_html, tag
+from orrery.display import Both, Html, Words, card, facts, percent, picture, section, table_html, tag
 from orrery.evaluation.findings import BadRow, Findings, Picture, Slice
 from orrery.evaluation.metrics import METRICS
 from orrery.evaluation.metrics.metric import Metric
@@ -29,7 +29,9 @@ def _sliced(found: Findings, name: str, values: Sequence[Slice]) -> Html:
     rows = [
         [s.value, s.rows, *(_meter(m, s.metrics.get(m.name), best[m.name]) for m in metrics)] for s in values
     ]
-    return card(Both(f"By {name}", f"按 {name}"), table_html(columns, rows), wide=True)
+    return card(
+        Both(f"By {name}", f"按 {name}"), table_html(columns, rows, right=range(1, len(columns))), wide=True
+    )
 
 
 def _ends(metric: Metric, values: Sequence[Slice]) -> tuple[float, float]:
@@ -76,7 +78,11 @@ def _bad(row: BadRow) -> Html:
         tag(
             "div",
             tag("span", label),
-            tag("span", tag("i", style=f"width:{100 * p:.1f}%"), class_="track"),
+            tag(
+                "span",
+                tag("i", style=f"width:{100 * p:.1f}%", class_="truth" if label == row.truth else None),
+                class_="track",
+            ),
             tag("span", percent(p)),
         )
         for label, p in row.likely
@@ -86,7 +92,7 @@ def _bad(row: BadRow) -> Html:
         tag(
             "div",
             tag("dt", name),
-            tag("dd", figure(v) if isinstance(v, float) else "–" if v is None else str(v)),
+            tag("dd", f"{v:.6g}" if isinstance(v, float) else "–" if v is None else str(v)),
         )
         for name, v in others
     ]
@@ -112,7 +118,7 @@ def particulars(found: Findings) -> Html:
             Both("Rows counted", "行的权重"),
             Both("by weight", "按权重") if found.weighted else Both("equally", "相同"),
         ),
-        (Both("Evaluated", "评估时间"), found.created),
+        (Both("Evaluated", "评估时间"), found.created[:16].replace("T", " ") + " UTC"),
         (Both("Fingerprint of the rows", "数据指纹"), tag("code", found.fingerprint)),
         *((str(name), _plain(value)) for name, value in found.details.items()),
     ]
@@ -120,4 +126,6 @@ def particulars(found: Findings) -> Html:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return value if isinstance(value, str | int | float | bool) or value is None else tag("code", str(value))
