@@ -107,7 +107,7 @@ def _hold_out(resolved: Resolved, validation: Table | None) -> tuple[Table, Tabl
     share = resolved.estimator.validation_share
     if validation is not None:
         return resolved.table, validation
-    if not getattr(resolved.estimator.learner, "holds_out", False) or resolved.rows * share < _LEAST_HELD:
+    if not resolved.estimator.learner.holds_out or resolved.rows * share < _LEAST_HELD:
         return resolved.table, None
     stratify = resolved.target.name if resolved.target.kind is Kind.CATEGORY else None
     train, held = resolved.table.split(1.0 - share, stratify=stratify, seed=resolved.estimator.seed)

@@ -37,8 +37,8 @@ def find_leaks(table: Table, kinds: Mapping[str, Kind], target: Target) -> list[
     learn = np.arange(len(rows)) % 2 == 0
     found = []
     for name in looked_at:
-        codes, exact = _values(rows.column(name), kinds[name], name)
-        guess = _foretell(codes, truth, learn, exact)
+        values = _values(rows.column(name), kinds[name], name)
+        guess = _foretell(values, truth, learn, kinds[name], target.kind)
         if _how_good(guess, truth[~learn], target) >= NEARLY:
             found.append(
                 f"{name!r} alone foretells {target.name!r} nearly perfectly: is it known before the outcome? "
@@ -47,29 +47,35 @@ def find_leaks(table: Table, kinds: Mapping[str, Kind], target: Target) -> list[
     return found
 
 
-def _values(column: Any, kind: Kind, name: str) -> tuple[NDArray[np.float64], bool]:
-    """A column as numbers, and whether only equal ones are alike (categories)."""
+def _values(column: Any, kind: Kind, name: str) -> NDArray[np.float64]:
+    """A column as finite numbers: codes of categories, microseconds of dates."""
     lifted = lift(column, _FORMS[kind], name)
     if kind is Kind.CATEGORY:
-        return lifted.codes.astype(np.float64), True
-    if kind is Kind.DATETIME:
-        days: NDArray[np.float64] = lifted.astype(np.int64).astype(np.float64)
-        return days, False
-    return np.nan_to_num(lifted, nan=-1e300, posinf=1e300, neginf=-1e300), False
+        lifted = lifted.codes
+    elif kind is Kind.DATETIME:
+        lifted = lifted.astype(np.int64)
+    values: NDArray[np.float64] = np.asarray(lifted, np.float64)
+    return np.nan_to_num(values, nan=-1e300, posinf=1e300, neginf=-1e300)
 
 
 def _foretell(
-    values: NDArray[np.float64], truth: NDArray[np.float64], learn: NDArray[np.bool_], exact: bool
+    values: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    learn: NDArray[np.bool_],
+    kind: Kind,
+    wanted: Kind,
 ) -> NDArray[np.float64]:
-    """The target of each row not learnt from, as the nearest learnt value has it; NaN where none is alike."""
+    """The target of each row not learnt from, as the learnt values nearest to its own have it."""
     order = np.argsort(values[learn], kind="stable")
     known, answers = values[learn][order], truth[learn][order]
     asked = values[~learn]
+    if wanted is Kind.NUMBER and kind is not Kind.CATEGORY:
+        return np.interp(asked, known, answers)
     right = np.searchsorted(known, asked).clip(0, len(known) - 1)
     left = (right - 1).clip(0)
     nearest = np.where(np.abs(known[left] - asked) < np.abs(known[right] - asked), left, right)
     guess = answers[nearest]
-    return np.where(known[nearest] == asked, guess, np.nan) if exact else guess
+    return np.where(known[nearest] == asked, guess, np.nan) if kind is Kind.CATEGORY else guess
 
 
 def _how_good(guess: NDArray[np.float64], truth: NDArray[np.float64], target: Target) -> float:
