@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from orrery.errors import BadRequestError, ModelNotFoundError, OrreryError, ServingError
+from orrery.errors import BadRequestError, OrreryError, ServingError
 from orrery.serving.online import infer, metrics, oip, outcomes, page, rows
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.problem import oip_error, problem, status_of
@@ -95,7 +95,7 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = request.url.path
     what = "cannot be asked so" if status == 405 else "is not there"
-    found = ModelNotFoundError(
+    found = BadRequestError(
         f"{request.method} {path:.200} {what}.", hint="GET /v2 and GET /v1/models say what is."
     )
     return (oip_error if path.startswith("/v2") else problem)(found, status)
