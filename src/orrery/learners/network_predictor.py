@@ -86,7 +86,8 @@ class NetworkPredictor:
             return answer
         if self.target.kind is Kind.CATEGORY:
             powers = np.exp(wide - wide.max(axis=1, keepdims=True))
-            return powers / powers.sum(axis=1, keepdims=True)
+            shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+            return shares
         return 0.5 * (1.0 + np.tanh(0.5 * wide))  # the logistic function, without overflow
 
     def files(self) -> dict[str, bytes]:

@@ -99,7 +99,7 @@ def _trace(graph: nn.Module, example: Arrays, axes: Mapping[str, str]) -> bytes:
     torch.onnx.export(
         graph,
         tuple(torch.from_numpy(example[name]) for name in axes),
-        file,
+        file,  # type: ignore[arg-type]  # the tracer writes to files in memory too
         input_names=list(axes),
         output_names=["scores", "predictions"],
         dynamic_axes={

@@ -25,11 +25,12 @@ class TableEncoder(nn.Module):
         super().__init__()
         self.numbers = [output.name for output in outputs if output.role is not Role.CODE]
         self.codes = [output.name for output in outputs if output.role is Role.CODE]
-        self.embeddings = nn.ModuleList(CodeEmbedding(o.sizes) for o in outputs if o.role is Role.CODE)
+        embeddings = [CodeEmbedding(output.sizes) for output in outputs if output.role is Role.CODE]
+        self.embeddings = nn.ModuleList(embeddings)
         numbers = sum(
             int(np.prod(o.shape)) if o.shape else o.width for o in outputs if o.role is not Role.CODE
         )
-        inputs = numbers + sum(e.width for e in self.embeddings)
+        inputs = numbers + sum(embedding.width for embedding in embeddings)
         self.body = Perceptron(inputs, width, depth, dropout)
 
     def forward(self, blocks: Mapping[str, Tensor]) -> Tensor:
