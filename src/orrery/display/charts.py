@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orrery.display.words import Both, Html, Words, count, figure, tag, tip
+from orrery.display.words import Both, Html, Words, count, tag, tip
 
 STRIPS = 60
 """How many places along a line chart can be pointed at."""
@@ -30,7 +30,11 @@ class Axis:
         """A value of this axis, as people read it."""
         if self.share:
             return f"{100 * value:.4g} %"
-        return figure(value, 3) if not float(value).is_integer() else f"{value:,.0f}"
+        span = abs(self.high - self.low) or 1.0
+        if abs(value) >= 1e9 or span < 1e-6:
+            return f"{value:.4g}"
+        text = f"{value:,.{max(2 - math.floor(math.log10(span)), 0)}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
 
     def ticks(self, about: int = 5) -> list[float]:
         """Round numbers inside the axis.

@@ -57,7 +57,7 @@ class Slices:
             raise UnknownColumnError(self.column, batch.schema.names)
         try:
             texts = batch.column(self.column).cast(pa.string()).fill_null(MISSING)
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise SchemaError(f"A report cannot be sliced by {self.column!r}: {error}.") from None
         coded = texts.dictionary_encode()
         codes = coded.indices.to_numpy(zero_copy_only=False)
