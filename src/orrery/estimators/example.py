@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orrery.data.codecs import image
-from orrery.errors import BadRowError, OrreryError, ReplayError
+from orrery.errors import BadRowError, OrreryError, ReplayError, listing
 from orrery.estimators.signature import Signature
 from orrery.schema import Field, Kind
 
@@ -79,6 +79,9 @@ def replay(model: Predicts) -> None:
     kept = model.example
     if kept is None or len(kept) == 0:
         return
+    expected = [*model.signature.inputs.names, *model.signature.outputs.names]
+    if kept.column_names != expected:
+        raise ReplayError(f"The example has the columns {listing(kept.column_names)}, not the model's.")
     inputs = kept.select(list(model.signature.inputs.names)).combine_chunks()
     try:
         again = pa.Table.from_batches([model.predict_batch(batch) for batch in inputs.to_batches()])

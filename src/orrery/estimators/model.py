@@ -18,7 +18,7 @@ from orrery.estimators.answer import answer_columns, answer_rows
 from orrery.estimators.example import replay
 from orrery.estimators.faces import predict_as
 from orrery.estimators.recipe import Recipe, recipe_of
-from orrery.estimators.saved import read_model, write_model
+from orrery.estimators.saved import hostile, read_model, write_model
 from orrery.estimators.scoring import evaluate_on
 from orrery.estimators.signature import Signature
 from orrery.evaluation.report import Report
@@ -161,7 +161,8 @@ class Model:
             example=parts.example,
             notes=parts.notes,
         )
-        replay(model)
+        with hostile(place):
+            replay(model)
         return model
 
     def describe(self) -> dict[str, Any]:

@@ -28,12 +28,15 @@ from orrery.errors import (
     SettingsError,
     listing,
 )
+from orrery.estimators.answer import label_names
 from orrery.estimators.archive import MLMODEL, read_files, write_files
 from orrery.estimators.arrowfile import read_arrow, write_arrow
 from orrery.estimators.mlmodel import mlmodel
 from orrery.estimators.signature import Signature
 from orrery.features.plan import FeaturePlan
+from orrery.features.target import Target
 from orrery.learners.learner import Predictor
+from orrery.schema import Kind
 
 if TYPE_CHECKING:
     from orrery.estimators.model import Model
@@ -44,6 +47,7 @@ VERSION = 1
 
 CARD, FEATURES, EXAMPLE = "model.json", "features.arrow", "example.arrow"
 _CARD_BYTES = 64 << 20
+_MOST_WIDTH = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,13 @@ def read_model(place: str | Path) -> Parts:
     card = _card(files.pop(CARD))
     files.pop(MLMODEL, None)
     _check_digests(card, files)
-    with _hostile(path):
+    with hostile(path):
         signature = Signature.from_dict(card["signature"])
+        _check_target(signature.target)
         example = read_arrow(files.pop(EXAMPLE), EXAMPLE) if EXAMPLE in files else None
         plan = FeaturePlan.from_arrow(read_arrow(files.pop(FEATURES), FEATURES))
+        if not set(plan.inputs) <= set(signature.inputs.names):
+            raise ModelFormatError(f"{FEATURES} reads other columns than {CARD} lists.")
         for name, content in files.items():
             if name.endswith(".arrow"):
                 read_arrow(content, name)  # the predictor reads it again, knowing that it is whole
@@ -167,6 +174,17 @@ def _check_digests(card: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
             )
 
 
+def _check_target(target: Target) -> None:
+    """Labels and width agree, and are of a size that this machine can hold."""
+    named = target.kind in {Kind.CATEGORY, Kind.LABELS}
+    if named != bool(target.labels) or not 1 <= target.width <= _MOST_WIDTH:
+        raise ModelFormatError(
+            f"{CARD} has a target of {len(target.labels)} labels and width {target.width}."
+        )
+    if named and target.width != len(set(label_names(target))):
+        raise ModelFormatError(f"{CARD} has labels that are not {target.width} different ones.")
+
+
 def _predictor_class(kind: str) -> type[Predictor]:
     if kind not in learners.PREDICTORS:
         raise ModelFormatError(f"There is no predictor of kind {kind[:100]!r}.")
@@ -176,7 +194,7 @@ def _predictor_class(kind: str) -> type[Predictor]:
 
 
 @contextmanager
-def _hostile(path: Path) -> Iterator[None]:
+def hostile(path: str | Path) -> Iterator[None]:
     """Whatever goes wrong while a stranger's values are made sense of, the file is to blame."""
     try:
         yield
