@@ -22,6 +22,7 @@ from orrery.training.events import Ended, Observer, Started
 from orrery.training.feed import Feed
 from orrery.training.world import World
 
+_RANDOM_ROWS = 20_000  # up to so many, trees with random splits are tried too: it takes little time
 _TEXT_ROWS = 500  # from so many rows a network may make something of a text
 _PACKAGES = {"linear": "sklearn", "boosted": "lightgbm", "network": "torch"}
 
@@ -39,14 +40,14 @@ class Auto(Learner):
     kind: Literal["auto"] = "auto"
     members: tuple[Learner, ...] = ()
     """The learners to try. None: linear and boosted, a network where there are pictures or texts."""
-    time_limit_s: float = Field(600.0, gt=0)
+    time_limit_s: float = Field(default=600.0, gt=0)
     """After this no new trial begins, and what is running ends at its next step."""
 
     holds_out: ClassVar[bool] = False
 
     def features(self, schema: Schema, profile: Profile, target: Target) -> tuple[Feature, ...]:
         """Each member's features, in a group of the member's kind; those of a single member in none."""
-        members = self.members or _members(schema, profile)
+        members = self.members or _wanted(schema, profile)
         if len(members) == 1:
             return members[0].features(schema, profile, target)
         found: list[Feature] = []
@@ -73,23 +74,26 @@ class Auto(Learner):
         return Blend(members, notes)
 
     def _candidates(self, feed: Feed) -> tuple[Learner, ...]:
-        """The members that have features to read."""
+        """The members; without settings, those that have features to read."""
         if self.members:
             return self.members
         groups = {output.name.partition("/")[0] for output in feed.outputs}
-        found = tuple(_default(kind) for kind in _PACKAGES if kind in groups)
-        if found:
-            return found
-        if any(output.role is Role.TENSOR for output in feed.outputs):
-            return (_default("network"),)
-        return tuple(_default(kind) for kind in ("linear", "boosted") if available(_PACKAGES[kind]))
+        kinds = [kind for kind in _PACKAGES if kind in groups]
+        if not kinds and any(output.role is Role.TENSOR for output in feed.outputs):
+            kinds = ["network"]
+        kinds = kinds or [kind for kind in ("linear", "boosted") if available(_PACKAGES[kind])]
+        found = [_default(kind) for kind in kinds]
+        if "boosted" in kinds and feed.rows <= _RANDOM_ROWS:
+            found[kinds.index("boosted")] = Boosted(random_splits=False)
+            found.append(Boosted(random_splits=True))
+        return tuple(found)
 
 
 def _default(kind: str) -> Learner:
     return Learner.of({"kind": kind})
 
 
-def _members(schema: Schema, profile: Profile) -> tuple[Learner, ...]:
+def _wanted(schema: Schema, profile: Profile) -> tuple[Learner, ...]:
     """Who to try, by what there is to read, leaving out whose package is not installed."""
     kinds = [field.kind for field in schema.fields if field.kind not in (None, Kind.KEY)]
     if kinds and all(kind is Kind.IMAGE for kind in kinds):
@@ -117,6 +121,8 @@ def _group(feed: Feed, learner: Learner) -> str:
 def _final(learner: Learner, feed: Feed, world: World, observe: Observer) -> Predictor:
     """Learn from all rows, but for those that the learner wants held out."""
     view = feed.view(_group(feed, learner))
+    if isinstance(learner, Boosted) and feed.rows > 2 * TRIAL_ROWS:
+        learner = learner.replace(rounds=None)  # so many more rows than in the trial bear more trees
     unsettled = isinstance(learner, Boosted) and learner.rounds is None
     if view.validation is None and (learner.holds_out or unsettled):
         part = tenth(view, world.seed)

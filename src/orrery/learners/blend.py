@@ -13,49 +13,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orrery.features.target import Target
-from orrery.learners.links import SMALLEST, Scores, losses
+from orrery.learners.links import SMALLEST, Scores
 from orrery.schema import Kind
 
-LEAST = 0.05
+LEAST = 0.03
 """A member that counts less is left out: it would cost time in every prediction."""
+PRIOR = 20
+"""How many rows' worth of evidence there is for equal weights: on few rows, mixing is the safer guess."""
 
 
 def choose(
     target: Target, truth: NDArray[Any], members: Sequence[Scores], weight: Scores | None = None
 ) -> Scores:
-    """Weights [j], none negative, that add up to 1: of the best blend, or of the best member alone.
-
-    A blend has to beat its best member by more than one standard error of the difference: what looks
-    better by chance is not worth the time it takes to answer.
-    """
-    alone = [losses(target, truth, scores) for scores in members]
-    best = int(np.argmin([np.average(one, weights=weight) for one in alone]))
-    single = np.eye(len(members))[best]
-    blended = _without_small(target, truth, members, weight)
-    gain = alone[best] - losses(target, truth, mix(members, blended))
-    mean = float(np.average(gain, weights=weight))
-    share = np.full(len(gain), 1 / len(gain)) if weight is None else weight / weight.sum()
-    error = float(np.sqrt((share**2 * (gain - mean) ** 2).sum()))
-    return blended if mean > error else single
+    """Weights [j], none negative, that add up to 1: the best on these rows, drawn a little to equal ones."""
+    keep = list(range(len(members)))
+    while True:
+        found = best_weights(target, truth, [members[i] for i in keep], weight)
+        drawn = (found * len(truth) + PRIOR / len(keep)) / (len(truth) + PRIOR)
+        small = [i for i, w in zip(keep, drawn, strict=True) if w < LEAST]
+        if not small:
+            out = np.zeros(len(members))
+            out[keep] = drawn
+            return out
+        keep = [i for i in keep if i not in small]
 
 
 def mix(members: Sequence[Scores], weights: Scores) -> Scores:
     """The weighted answers [n, k]."""
     return np.asarray(sum(w * m for w, m in zip(weights, members, strict=True) if w), np.float64)
-
-
-def _without_small(
-    target: Target, truth: NDArray[Any], members: Sequence[Scores], weight: Scores | None
-) -> Scores:
-    keep = list(range(len(members)))
-    while True:
-        found = best_weights(target, truth, [members[i] for i in keep], weight)
-        small = [i for i, w in zip(keep, found, strict=True) if w < LEAST]
-        if not small:
-            out = np.zeros(len(members))
-            out[keep] = found
-            return out
-        keep = [i for i in keep if i not in small]
 
 
 def best_weights(
@@ -94,7 +79,9 @@ def _likeliest(chosen: Scores, rows: Scores) -> Scores:
 def _closest(errors: Scores) -> Scores:
     """The weights [j] with the least squared sum of ``errors`` [j, n]: the best of each subset's best."""
     products = errors @ errors.T
-    found, least = np.eye(len(errors))[int(np.argmin(np.diag(products)))], float(np.diag(products).min())
+    squares = np.diag(products)
+    found: Scores = np.eye(len(errors))[int(np.argmin(squares))]
+    least = float(squares.min())
     for size in range(2, len(errors) + 1):
         for subset in combinations(range(len(errors)), size):
             part = products[np.ix_(subset, subset)]

@@ -65,7 +65,8 @@ class Blend:
         found: dict[str, bytes] = {}
         listed: list[dict[str, Any]] = []
         for number, (weight, group, predictor) in enumerate(self.members):
-            folder = predictor.kind if predictor.kind not in {m["folder"] for m in listed} else str(number)
+            taken = any(m["folder"] == predictor.kind for m in listed)
+            folder = f"{predictor.kind}-{number}" if taken else predictor.kind
             listed.append({"folder": folder, "kind": predictor.kind, "group": group, "weight": weight})
             found |= {f"{folder}/{name}": content for name, content in predictor.files().items()}
         return {"blend.json": state.write_json(members=listed, tried=list(self.notes)), **found}

@@ -72,7 +72,7 @@ def parameters(target: Target, data: Problem, seed: int) -> dict[str, Any]:
         "metric": metric,
         **({"num_class": target.width} if objective == "multiclass" else {}),
         "num_threads": 1 if n * columns < _ONE_THREAD else openmp.threads(),
-        "min_data_in_leaf": min(20, max(3, n // 40)),
+        "min_data_in_leaf": min(20, max(5, n // 20)),
         "min_data_per_group": min(100, max(5, n // 100)),
         "seed": seed % (1 << 31),
         "deterministic": True,

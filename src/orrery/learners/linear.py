@@ -52,13 +52,13 @@ class Linear(Learner):
     """
 
     kind: Literal["linear"] = "linear"
-    alpha: float | None = Field(None, gt=0)
+    alpha: float | None = Field(default=None, gt=0)
     """Weight of the L2 penalty: scikit-learn's ``alpha`` of Ridge, ``1 / C`` of LogisticRegression.
     None tries several by cross-validation."""
     standardise: bool = True
     """Bring columns of numbers to mean 0 and deviation 1 first, so that the penalty treats them alike."""
-    max_iterations: int = Field(1000, ge=1)
-    memory_bytes: int = Field(2 << 30, ge=1 << 20)
+    max_iterations: int = Field(default=1000, ge=1)
+    memory_bytes: int = Field(default=2 << 30, ge=1 << 20)
     """The matrix may take so much; beyond, a sample of the rows is learnt from, and the notes say so."""
 
     holds_out: ClassVar[bool] = False
