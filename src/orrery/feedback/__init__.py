@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""Feedback: what happened afterwards, joined to what was predicted; drift, retraining, promotion."""
