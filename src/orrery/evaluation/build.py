@@ -107,12 +107,12 @@ def curves(outcome: Outcome, rankings: list[Ranking]) -> dict[str, tuple[Curve, 
         found, alarms = ranking.found(), ranking.alarms()
         recall, false = found / found[-1], alarms / alarms[-1]
         precision = found / np.maximum(found + alarms, 1e-300)
-        picked = gains(ranking) or ([], [])
+        picked = gains(ranking) or (recall, recall)
         drawn["roc"].append(Curve(label=name, points=thin(_from0(false), _from0(recall))))
         drawn["pr"].append(
             Curve(label=name, points=thin(_before(recall, 0.0), _before(precision, precision[0])))
         )
-        drawn["gains"].append(Curve(label=name, points=thin(np.array(picked[0]), np.array(picked[1]))))
+        drawn["gains"].append(Curve(label=name, points=thin(*picked)))
     found_curves = {key: tuple(lines) for key, lines in drawn.items() if lines}
     return (
         {**found_curves, **_two_class_curves(rankings[0])}

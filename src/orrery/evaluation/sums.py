@@ -55,8 +55,10 @@ class CellSums:
         """Equal cells made one."""
         order = np.argsort(self.cells, kind="stable")
         cells = self.cells[order]
-        first = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-        return CellSums(cells[first], np.add.reduceat(self.limbs[order], first, axis=0))
+        new = np.concatenate([[True], cells[1:] != cells[:-1]])
+        limbs = self.limbs[order[new]]
+        np.add.at(limbs, (np.cumsum(new) - 1)[~new], self.limbs[order[~new]])
+        return CellSums(cells[new], limbs)
 
     def moved(self, cells: NDArray[np.int64]) -> CellSums:
         """The same sums under other cells, several of which may be equal."""

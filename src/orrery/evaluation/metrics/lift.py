@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orrery.display import Both
 from orrery.evaluation.metrics.metric import Metric, mean
 from orrery.evaluation.metrics.ranking import Ranking, RankingTally
 
+Floats = NDArray[np.float64]
 
-def gains(ranking: Ranking) -> tuple[list[float], list[float]] | None:
+
+def gains(ranking: Ranking) -> tuple[Floats, Floats] | None:
     """Share of all rows picked, best first, and the share of all positives among them.
 
     Rows of one score are picked together. None unless both sides occur.
@@ -18,7 +21,7 @@ def gains(ranking: Ranking) -> tuple[list[float], list[float]] | None:
         return None
     found, alarms = ranking.found(), ranking.alarms()
     picked = (found + alarms) / (found[-1] + alarms[-1])
-    return [0.0, *picked.tolist()], [0.0, *(found / found[-1]).tolist()]
+    return np.append(0.0, picked), np.append(0.0, found / found[-1])
 
 
 def lift(ranking: Ranking, share: float = 0.1) -> float | None:

@@ -13,7 +13,6 @@ from orrery.display import (
     bars,
     card,
     count,
-    figure,
     heat,
     line_chart,
     percent,
@@ -22,10 +21,8 @@ from orrery.display import (
 )
 from orrery.display.charts import Bin, histogram
 from orrery.evaluation.findings import Calibrated, Curve, Findings
-
-SHARE_OF_ROWS = Both("Share of rows picked, best first", "选取的行所占比例（得分从高到低）")
-THRESHOLD = Both("Threshold", "阈值")
-DIAGONAL = ((0.0, 0.0), (1.0, 1.0))
+from orrery.evaluation.pages import binary
+from orrery.evaluation.pages.axes import DIAGONAL, PRECISION, PROBABILITY, RECALL, ROC_X, ROC_Y, TRUE
 
 
 def mistakes(found: Findings) -> Html:
@@ -117,34 +114,25 @@ def _whole(weight: float) -> float | int:
 def ranking(found: Findings) -> Html:
     """How well scores put the right rows first."""
     cards = [
-        card(Both("ROC curve", "ROC 曲线"), _lines(found, "roc", ROC_X, ROC_Y, DIAGONAL), about=_ROC_ABOUT),
+        card(
+            Both("ROC curve", "ROC 曲线"),
+            _lines(found, "roc", ROC_X, ROC_Y, DIAGONAL),
+            about=Both("The nearer the upper left corner, the better.", "越靠近左上角越好。"),
+        ),
         card(
             Both("Precision and recall", "精确率与召回率"),
             _lines(found, "pr", RECALL, PRECISION),
-            about=_PR_ABOUT,
+            about=Both("The nearer the upper right corner, the better.", "越靠近右上角越好。"),
         ),
     ]
     if "ks" in found.curves:
-        cards += _two_classes(found)
+        cards += binary.cards(found)
     title = Both("Ranking", "排序能力")
     lead = Both(
         "Whether likelier rows really come first, whatever threshold is chosen later.",
         "得分高的行是否确实更可能为真，与之后选取的阈值无关。",
     )
     return section(title, *cards, about=lead) if found.curves else Html("")
-
-
-ROC_X = Axis(Both("False alarms (of all negatives)", "误报率（占全部反例）"), share=True)
-ROC_Y = Axis(Both("Found (of all positives)", "召回率（占全部正例）"), share=True)
-RECALL = Axis(Both("Recall", "召回率"), share=True)
-PRECISION = Axis(Both("Precision", "精确率"), share=True)
-FOUND = Axis(Both("Positives found", "找到的正例"), share=True)
-_ROC_ABOUT = Both("The nearer the upper left corner, the better.", "越靠近左上角越好。")
-_PR_ABOUT = Both("The nearer the upper right corner, the better.", "越靠近右上角越好。")
-_GAINS_ABOUT = Both(
-    "How many positives the best-scored rows hold; the diagonal is a blind pick.",
-    "得分最高的行里包含多少正例；对角线为随机选取。",
-)
 
 
 def _lines(found: Findings, key: str, x: Axis, y: Axis, guide: Sequence[tuple[float, float]] = ()) -> Html:
@@ -161,90 +149,24 @@ def colored(lines: Sequence[Curve], found: Findings) -> list[Series]:
     return quiet + [Series(c.label, c.points, colors[c.label]) for c in lines if c.label in colors]
 
 
-def _two_classes(found: Findings) -> list[Html]:
-    positive, negative = str(found.labels[1]), str(found.labels[0])
-    sides = {"positive": (positive, 1), "negative": (negative, 2)}
-
-    def series(key: str, filled: bool = False) -> list[Series]:
-        return [
-            Series(sides[c.label][0], c.points, sides[c.label][1], filled=filled) for c in found.curves[key]
-        ]
-
-    gap = found.best_gap
-    high = max((y for c in found.curves["distribution"] for _, y in c.points), default=1.0)
-    names: dict[str, Words] = {
-        "precision": Both("Precision", "精确率"),
-        "recall": Both("Recall", "召回率"),
-        "f1": "F1",
-    }
-    choose = [Series(names[c.label], c.points, i + 1) for i, c in enumerate(found.curves["threshold"])]
-    return [
-        card(
-            Both("Gains", "增益曲线"),
-            _lines(found, "gains", Axis(SHARE_OF_ROWS, share=True), FOUND, DIAGONAL),
-            about=_GAINS_ABOUT,
-        ),
-        card(
-            Both("Scores of both classes", "两类的得分分布"),
-            line_chart(
-                series("distribution", filled=True),
-                x=Axis(Both(f"Probability of “{positive}”", f"“{positive}”的概率"), share=True),
-                y=Axis(Both("Share of the class", "占该类比例"), 0.0, high * 1.08 or 1.0, share=True),
-                title=Both("Scores of both classes", "两类的得分分布"),
-            ),
-            about=Both("The less they overlap, the better.", "重叠越少越好。"),
-        ),
-        card(
-            "K-S",
-            line_chart(
-                series("ks"),
-                x=Axis(THRESHOLD, share=True),
-                y=Axis(Both("Share at or above", "不低于阈值的比例"), share=True),
-                title="K-S",
-                guide=_gap_line(found, gap[1]) if gap else (),
-            ),
-            about=Both(
-                f"Widest gap {figure(gap[0])}, at {percent(gap[1])}.",
-                f"最大差距 {figure(gap[0])}，位于 {percent(gap[1])}。",
-            )
-            if gap
-            else "",
-        ),
-        card(
-            Both("Choosing a threshold", "选择阈值"),
-            line_chart(choose, x=Axis(THRESHOLD, share=True), y=Axis("", share=True), title=THRESHOLD),
-            about=Both(
-                "A higher threshold gives fewer, surer positives.", "阈值越高，判为正例的越少、越可靠。"
-            ),
-        ),
-    ]
-
-
-def _gap_line(found: Findings, at: float) -> list[tuple[float, float]]:
-    ends = []
-    for curve in found.curves["ks"]:
-        ends.append(min(curve.points, key=lambda p: abs(p[0] - at))[1])
-    return [(at, ends[0]), (at, ends[1])]
-
-
 def calibration(found: Findings) -> Html:
     """Whether probabilities can be taken at their word."""
     bins = found.calibration
     if bins is None or not sum(bins.weight):
         return Html("")
-    said = Axis(Both("Probability said", "模型给出的概率"), share=True)
-    came = Axis(Both("Share that came true", "实际发生的比例"), share=True)
     chart = line_chart(
         [Series(Both("This model", "本模型"), reliability(bins), 1)],
-        x=said,
-        y=came,
-        title=said.name,
+        x=PROBABILITY,
+        y=TRUE,
+        title=PROBABILITY.name,
         guide=DIAGONAL,
         dots=True,
     )
     edges = [i / len(bins.weight) for i in range(len(bins.weight) + 1)]
     counts = [Bin(a, b, w) for a, b, w in zip(edges, edges[1:], bins.weight, strict=False)]
-    spread = histogram(counts, x=said.name, y=Both("Rows", "行数"), title=Both("Rows", "行数"), share=True)
+    spread = histogram(
+        counts, x=PROBABILITY.name, y=Both("Rows", "行数"), title=Both("Rows", "行数"), share=True
+    )
     who = (
         Both(f"Of “{found.labels[1]}”.", f"针对“{found.labels[1]}”。")
         if found.outcome.binary

@@ -23,6 +23,17 @@ from orrery.evaluation.findings import Findings
 from orrery.evaluation.metrics import METRICS
 from orrery.evaluation.metrics.metric import Metric
 from orrery.evaluation.pages import category
+from orrery.evaluation.pages.axes import (
+    DIAGONAL,
+    FOUND,
+    PICKED,
+    PRECISION,
+    PROBABILITY,
+    RECALL,
+    ROC_X,
+    ROC_Y,
+    TRUE,
+)
 from orrery.evaluation.pages.phrases import interval, told
 
 Reports = Mapping[str, Findings]
@@ -149,13 +160,13 @@ def _curves(reports: Reports) -> Html:
     cards = []
     if all(found.outcome.binary and "roc" in found.curves for found in founds):
         axes = {
-            "roc": (Both("ROC curve", "ROC 曲线"), category.ROC_X, category.ROC_Y, category.DIAGONAL),
-            "pr": (Both("Precision and recall", "精确率与召回率"), category.RECALL, category.PRECISION, ()),
+            "roc": (Both("ROC curve", "ROC 曲线"), ROC_X, ROC_Y, DIAGONAL),
+            "pr": (Both("Precision and recall", "精确率与召回率"), RECALL, PRECISION, ()),
             "gains": (
                 Both("Gains", "增益曲线"),
-                Axis(category.SHARE_OF_ROWS, share=True),
-                category.FOUND,
-                category.DIAGONAL,
+                PICKED,
+                FOUND,
+                DIAGONAL,
             ),
         }
         for key, (title, x, y, guide) in axes.items():
@@ -166,10 +177,8 @@ def _curves(reports: Reports) -> Html:
             reports, lambda found: category.reliability(found.calibration) if found.calibration else []
         )
         title = Both("Calibration", "校准")
-        said = Axis(Both("Probability said", "模型给出的概率"), share=True)
-        came = Axis(Both("Share that came true", "实际发生的比例"), share=True)
         cards.append(
-            card(title, line_chart(lines, x=said, y=came, title=title, guide=category.DIAGONAL, dots=True))
+            card(title, line_chart(lines, x=PROBABILITY, y=TRUE, title=title, guide=DIAGONAL, dots=True))
         )
     return section(Both("Curves", "曲线"), *cards) if cards else Html("")
 
