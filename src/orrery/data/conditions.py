@@ -6,6 +6,7 @@ never pasted into a query as text: what runs is made from the parsed tree.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,11 @@ from orrery.errors import SettingsError, UnknownColumnError
 
 _WHOLE_TABLE = (exp.Query, exp.AggFunc, exp.Window, exp.Subquery, exp.Exists)
 _LOGIC = (exp.And, exp.Or, exp.Not, exp.Paren, exp.Is, exp.Null)
+_TIMES = {
+    "date": r"\d{4}-\d\d-\d\d",
+    "time": r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d{1,6})?)?)?",
+}
+"""The spellings of dates and times that every place reads alike."""
 _ORDERED = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between)
 _EQUAL = (exp.EQ, exp.NEQ, exp.In)
 
@@ -36,6 +42,9 @@ class Condition:
         for column in list(tree.find_all(exp.Column)):
             name = (rename or {}).get(column.name, column.name)
             column.set("this", exp.to_identifier(name, quoted=True))
+            if dialect == "sqlite":  # a column may have been declared to compare without case
+                plain = exp.Collate(this=column.copy(), expression=exp.Var(this="BINARY"))
+                tree = plain if column is tree else (column.replace(plain), tree)[1]
         return str(tree.sql(dialect=dialect))
 
     def parts(self) -> list[Condition]:
@@ -49,8 +58,8 @@ class Condition:
     def is_plain(self, types: dict[str, str]) -> bool:
         """Whether every place means the same by it: comparisons of a column with a literal of its sort.
 
-        ``types`` gives each column's sort: ``number``, ``text``, ``time``. Texts are only compared for
-        equality, since databases order them differently.
+        ``types`` gives each column's sort: ``number``, ``text``, ``date``, ``time``. Texts are only compared
+        for equality, since databases order them differently.
         """
         return _plain(self.tree, types)
 
@@ -68,9 +77,7 @@ def parse(text: str, columns: tuple[str, ...]) -> Condition:
         raise SettingsError(
             f"The condition {text!r} is not SQL: {_first_line(error)}", hint=_EXAMPLE
         ) from None
-    if len(trees) != 1 or isinstance(
-        trees[0], (exp.Query, exp.Alias, exp.Command, exp.DDL, exp.DML, exp.Block)
-    ):
+    if len(trees) != 1 or not isinstance(trees[0], exp.Condition):
         raise SettingsError(
             f"The condition {text!r} must be one expression that is true or false.", hint=_EXAMPLE
         )
@@ -133,4 +140,6 @@ def _is_literal(value: Any, sort: str) -> bool:
         return sort == "number" and _is_literal(value.this, sort)
     if not isinstance(value, exp.Literal):
         return False
-    return bool(value.is_string) == (sort in {"text", "time"})
+    if sort in _TIMES:
+        return bool(value.is_string) and re.fullmatch(_TIMES[sort], value.this) is not None
+    return bool(value.is_string) == (sort == "text")

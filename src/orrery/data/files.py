@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
+import gzip
 import hashlib
+import io
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,7 +17,7 @@ from typing import Any
 
 import fsspec
 
-from orrery.errors import SourceError, did_you_mean
+from orrery.errors import SettingsError, SourceError, did_you_mean
 
 WHOLE = 64 << 20
 """Bytes up to which a file is hashed in full; of a larger one, its ends and its time."""
@@ -117,13 +121,17 @@ def reading(path: str) -> Iterator[None]:
         raise SourceError(
             f"The file {shown(path)} may not be read.", hint="Check its owner and its permissions."
         ) from None
-    except (OSError, EOFError) as error:
+    except UnicodeError as error:
+        raise SourceError(
+            f"{shown(path)} is not of the encoding that was said: {error}", hint="Say it with encoding=."
+        ) from None
+    except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{shown(path)} cannot be read: {error}", hint="Is it cut short?") from None
 
 
-def fingerprint(paths: Sequence[str]) -> str:
-    """A hash of what the files hold: of all bytes, or of a large file's size, time and both ends."""
-    seen = hashlib.sha256()
+def fingerprint(paths: Sequence[str], names: Sequence[str] = ()) -> str:
+    """A hash of what the files hold, and of ``names``: of a large file its size, time and both ends."""
+    seen = hashlib.sha256("\0".join(names).encode())
     for path in paths:
         with reading(path):
             seen.update(_fingerprint_of(path).encode())
@@ -152,3 +160,42 @@ def _hashed(path: str, size_bytes: int, changed_ns: int) -> str:
             file.seek(-_END, 2)
             seen.update(file.read(_END))
     return seen.hexdigest()
+
+
+@contextmanager
+def unpacked(path: str, encoding: str = "utf-8") -> Iterator[Any]:
+    """A file to read UTF-8 from: gunzipped where its name ends so, and recoded. Raises SourceError."""
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        raise SettingsError(
+            f"There is no encoding {encoding!r}.", hint="Try 'utf-8', 'gbk' or 'latin-1'."
+        ) from None
+    with opened(path) as file, reading(path):
+        packed = path.lower().endswith(".gz")
+        plain = gzip.GzipFile(fileobj=file) if packed else file
+        yield plain if name in ("utf-8", "ascii") else io.BufferedReader(_Recoded(plain, name))
+
+
+class _Recoded(io.RawIOBase):
+    """Bytes of another encoding, as UTF-8."""
+
+    def __init__(self, file: Any, encoding: str) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end."""
+        while not self._rest:
+            block = self._file.read(1 << 16)
+            self._rest = self._decoder.decode(block, final=not block).encode()
+            if not block:
+                break
+        taken = min(len(buffer), len(self._rest))
+        buffer[:taken], self._rest = self._rest[:taken], self._rest[taken:]
+        return taken

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
+from orrery.data import views
 from orrery.data.column import ColumnProfile as ColumnProfile
 from orrery.data.column import ColumnSummary, finish, merge, summarize
 from orrery.data.column import Histogram as Histogram
@@ -38,6 +39,12 @@ class Profile(Spec):
             if column.name == name:
                 return column
         raise UnknownColumnError(name, [column.name for column in self.columns])
+
+    def __str__(self) -> str:
+        return views.profile_text(self)
+
+    def _repr_html_(self) -> str:
+        return views.profile_page(self)
 
 
 class Describe:

@@ -80,6 +80,21 @@ def check_query(text: str, dialect: str = "duckdb") -> Any:
     return trees[0]
 
 
+def own_query(text: str, dialect: str) -> str:
+    """A user's query of a database, as the user wrote it, fit to stand between brackets.
+
+    Raises SettingsError where it is surely no SELECT; of what only the database understands, it will tell.
+    """
+    try:
+        sqlglot.parse(text, read=dialect)
+    except SqlglotError:
+        pass
+    else:
+        check_query(text, dialect)
+    text = text.strip().rstrip(";")
+    return f"{text}\n" if "--" in text else text  # a comment must not swallow the bracket
+
+
 _EXAMPLE = "Write it like: select kind, avg(size) as size from this group by kind."
 
 

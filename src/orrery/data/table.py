@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orrery.aggregate import RecordBatch
-from orrery.data import conditions, writer
+from orrery.data import conditions, views, writer
 from orrery.data.address import source_of
 from orrery.data.lineage import Traceable
 from orrery.data.pipeline import Pipeline, build
@@ -166,6 +166,12 @@ class Table(Readable, Traceable):
         for step in steps:
             table = _rebuilt(table, dict(step))
         return table
+
+    def __repr__(self) -> str:
+        return views.line(self)
+
+    def _repr_html_(self) -> str:
+        return views.table_page(self)
 
     def _then(self, step: Step) -> Table:
         return Table(self.source, (*self.steps, step))

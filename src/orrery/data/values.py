@@ -94,6 +94,10 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
             raise TypeError("not a number")
     elif pa.types.is_binary(kind) and any(isinstance(v, str) for v in values):
         raise TypeError("not bytes")
+    elif any(isinstance(v, str) for v in values) and (
+        pa.types.is_temporal(kind) or pa.types.is_decimal(kind)
+    ):
+        return pa.array(values, pa.string()).cast(kind)  # ISO 8601, or digits
     return pa.array(values, kind)
 
 

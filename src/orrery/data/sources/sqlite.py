@@ -76,7 +76,7 @@ class Sqlite:
         if self.query is not None and self.table is not None:
             raise SettingsError("Both query= and table= were given; allowed is one.")
         if self.query is not None:
-            return str(sql.check_query(self.query, "sqlite").sql(dialect="sqlite"))
+            return sql.own_query(self.query, "sqlite")
         with self._open() as link:
             found = link.execute("select name from sqlite_master where type in ('table', 'view')").fetchall()
         names = sorted(name for (name,) in found if not name.startswith("sqlite_"))

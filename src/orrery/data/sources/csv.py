@@ -1,0 +1,270 @@
+"""CSV files, also gzipped: types found in a sample, bad rows told by file, line, column and value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from orrery.aggregate import RecordBatch
+from orrery.data import cells, files
+from orrery.data.quarantine import BadRows, OnBad
+from orrery.data.rows import narrowed
+from orrery.data.source import Partition
+from orrery.errors import SchemaError, SettingsError, SourceError, UnknownColumnError
+from orrery.schema import Schema, parse_type
+
+ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_BLOCK_BYTES = 4 << 20
+_SAMPLE_ROWS = 100_000
+
+
+class Csv:
+    """One CSV file, a glob or a folder of them, of the same columns; a part is a file.
+
+    ``types`` pins columns (``{"zip": "string"}``); all others get the type that a sample of the first file
+    fits. Every cell is read whatever columns are asked for, so that a bad row is always bad.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
+        header: bool | Sequence[str] = True,
+        types: Mapping[str, str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        on_bad: OnBad = "stop",
+    ) -> None:
+        self.place = place
+        self.delimiter = delimiter
+        self.encoding = encoding
+        self.header = header
+        self.types = dict(types or {})
+        self.kinds = dict(kinds or {})
+        self.bad = BadRows(on_bad)
+        self.bytes_read = 0
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The files, sorted."""
+        return files.find(self.place, ENDINGS)
+
+    @cached_property
+    def _arrow(self) -> Any:
+        names, skip = self._names(self.paths[0])
+        for name in self.types:
+            if name not in names:
+                raise UnknownColumnError(name, names)
+        sample = self._sample(self.paths[0], names, skip)
+        kinds = [
+            parse_type(self.types[name])
+            if name in self.types
+            else cells.infer(sample.column(i).combine_chunks(), self.kinds.get(name))
+            for i, name in enumerate(names)
+        ]
+        return pa.schema([pa.field(n, k) for n, k in zip(names, kinds, strict=True)])
+
+    def _sample(self, path: str, names: list[str], skip: int) -> Any:
+        taken: list[Any] = []
+        for batch in self._raw(path, names, _Skipped(skip)):
+            taken.append(batch)
+            if sum(b.num_rows for b in taken) >= _SAMPLE_ROWS:
+                break
+        schema = pa.schema([pa.field(str(i), pa.binary()) for i in range(len(names))])
+        return pa.Table.from_batches(taken, schema).slice(0, _SAMPLE_ROWS)
+
+    def schema(self) -> Schema:
+        """The columns of the first file."""
+        return Schema.of(self._arrow)
+
+    def partitions(self) -> Sequence[Partition]:
+        """One part per file."""
+        return [
+            Partition(i, {"path": path}, size_bytes=files.size(path)) for i, path in enumerate(self.paths)
+        ]
+
+    def read(
+        self,
+        partition: Partition,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        start: int = 0,
+    ) -> Iterator[RecordBatch]:
+        """Rows of one file."""
+        batches = self._typed(str(partition.where["path"]))
+        return narrowed(batches, self._arrow.names, columns, where, start)
+
+    def _typed(self, path: str) -> Iterator[RecordBatch]:
+        """Batches of typed columns, without the bad rows, which are reported."""
+        schema = self._arrow
+        names, skip = self._names(path)
+        if names != schema.names:
+            raise SchemaError(
+                f"{files.shown(path)} has the columns {names}, "
+                f"but {files.shown(self.paths[0])} has {schema.names}.",
+                hint="Read them as two tables.",
+            )
+        skipped = _Skipped(skip)
+        found: dict[int, _Bad] = {}
+        seen = 0  # good records so far
+        for batch in self._raw(path, names, skipped):
+            arrays, wrong = [], set()
+            for i, f in enumerate(schema):
+                array, bad = cells.convert(batch.column(i), f.type)
+                arrays.append(array)
+                for j in bad:
+                    cell = batch.column(i)[j].as_py()
+                    found.setdefault(skipped.record(seen + j), (f.name, _shown(cell), f"is not {f.type}"))
+                wrong.update(bad)
+            self._report(path, found, skipped, at_end=False)
+            seen += batch.num_rows
+            typed = pa.RecordBatch.from_arrays(arrays, schema=schema)
+            yield typed.filter(pa.array([i not in wrong for i in range(len(typed))])) if wrong else typed
+        self._report(path, found, skipped, at_end=True)
+        self.bytes_read += files.size(path)
+
+    def _report(self, path: str, found: dict[int, _Bad], skipped: _Skipped, at_end: bool) -> None:
+        """Find the lines of bad records and report them: at once if that stops the run, or at the end."""
+        every = {**found, **skipped.rows}
+        if not every or (self.bad.on_bad == "quarantine" and not at_end):
+            return
+        lines = self._lines(path, set(every))
+        for record in sorted(every):
+            column, value, reason = every[record]
+            self.bad.report(files.shown(path), lines.get(record, 0), column, value, reason)
+
+    def _lines(self, path: str, records: set[int]) -> dict[int, int]:
+        """The line on which each record begins; found by reading again, since cells may hold line ends."""
+        lines: dict[int, int] = {}
+        _, skip = self._names(path)
+        with self._text(path) as text:
+            reader = csv.reader(text, delimiter=self._delimiter(path))
+            record, begins = -skip, 1
+            for row in reader:
+                if row or not self._skips_empty(path):
+                    if record in records:
+                        lines[record] = begins
+                    record += 1
+                begins = reader.line_num + 1
+        return lines
+
+    def _raw(self, path: str, names: list[str], skipped: _Skipped) -> Iterator[RecordBatch]:
+        """Every record with as many cells as there are columns, as bytes, named by number."""
+        numbers = [str(i) for i in range(len(names))]
+        with files.unpacked(path, self.encoding) as file:
+            try:
+                yield from pacsv.open_csv(
+                    file,
+                    pacsv.ReadOptions(
+                        use_threads=False,
+                        block_size=_BLOCK_BYTES,
+                        column_names=numbers,
+                        skip_rows=skipped.first,
+                        encoding="utf8",
+                    ),
+                    pacsv.ParseOptions(
+                        delimiter=self._delimiter(path),
+                        newlines_in_values=True,
+                        ignore_empty_lines=self._skips_empty(path),
+                        invalid_row_handler=skipped.take,
+                    ),
+                    pacsv.ConvertOptions(
+                        check_utf8=False,
+                        column_types=dict.fromkeys(numbers, pa.binary()),
+                        null_values=[""],
+                        strings_can_be_null=True,
+                        quoted_strings_can_be_null=False,
+                    ),
+                )
+            except pa.ArrowInvalid as error:
+                if "Empty CSV" not in str(error):
+                    raise SourceError(f"{files.shown(path)} cannot be read: {error}") from None
+
+    def _names(self, path: str) -> tuple[list[str], int]:
+        """The column names, and how many records at the beginning are not rows."""
+        with self._text(path, errors="strict") as text:
+            first = next(csv.reader(text, delimiter=self._delimiter(path)), None)
+        if first is None:
+            raise SourceError(f"{files.shown(path)} is empty: it has not even a line of column names.")
+        if self.header is True:
+            names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(first)]
+        elif self.header is False:
+            names = [f"column_{i + 1}" for i in range(len(first))]
+        else:
+            names = list(self.header)
+        Schema.of(pa.schema([pa.field(name, pa.binary()) for name in names]))  # no name twice
+        return names, int(self.header is True)
+
+    def _delimiter(self, path: str) -> str:
+        if self.delimiter is not None:
+            if len(self.delimiter) != 1:
+                raise SettingsError(f"The delimiter must be one character, not {self.delimiter!r}.")
+            return self.delimiter
+        return "\t" if ".tsv" in path.lower() else ","
+
+    def _skips_empty(self, path: str) -> bool:
+        """An empty line is nothing, unless there is one column: then it is a missing value."""
+        return len(self._names(path)[0]) > 1
+
+    @contextmanager
+    def _text(self, path: str, errors: str = "replace") -> Iterator[Any]:
+        with files.unpacked(path, self.encoding) as file:
+            yield io.TextIOWrapper(io.BufferedReader(file), "utf-8-sig", errors=errors, newline="")
+
+    def fingerprint(self) -> str:
+        """A hash of the files' bytes."""
+        return files.fingerprint(self.paths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The address, and the options that were given."""
+        header = self.header if isinstance(self.header, bool) else list(self.header)
+        settings = {
+            "delimiter": self.delimiter,
+            "encoding": self.encoding if self.encoding != "utf-8" else None,
+            "header": header if header is not True else None,
+            "types": self.types or None,
+            "kinds": self.kinds or None,
+            "on_bad": self.bad.on_bad if self.bad.on_bad != "stop" else None,
+        }
+        return {"place": files.shown(self.place), **{k: v for k, v in settings.items() if v is not None}}
+
+    def __repr__(self) -> str:
+        return files.shown(self.place)
+
+
+_Bad = tuple[str | None, str, str]
+"""Column, value, reason."""
+
+
+@dataclass
+class _Skipped:
+    """Records that have too many or too few cells, which Arrow hands over while it parses."""
+
+    first: int = 0
+    rows: dict[int, _Bad] = field(default_factory=dict)
+
+    def take(self, row: Any) -> Any:
+        """Arrow's callback."""
+        reason = f"has {row.actual_columns} cells, where {row.expected_columns} belong"
+        self.rows[row.number - 1 - self.first] = (None, row.text, reason)
+        return "skip"
+
+    def record(self, good: int) -> int:
+        """The number of a record in the file, from its number among the good ones."""
+        for number in sorted(self.rows):
+            if number > good:
+                break
+            good += 1
+        return good
+
+
+def _shown(cell: bytes | None) -> str:
+    return "" if cell is None else cell.decode("utf-8", "backslashreplace")

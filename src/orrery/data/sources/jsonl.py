@@ -1,0 +1,183 @@
+"""JSON lines, also gzipped: one object per line; bad lines told by file, line, column and value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from orrery.aggregate import RecordBatch
+from orrery.data import files, values
+from orrery.data.quarantine import BadRows, OnBad
+from orrery.data.rows import narrowed
+from orrery.data.source import Partition
+from orrery.errors import SchemaError, UnknownColumnError
+from orrery.schema import Kind, Schema, parse_type
+
+ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_BATCH_ROWS = 8_192
+_BATCH_BYTES = 16 << 20
+_SAMPLE_ROWS = 50_000
+
+Line = tuple[int, bytes]
+"""The number of a line, from 1, and its bytes."""
+
+
+class JsonLines:
+    """One file of JSON lines, a glob or a folder of them; a part is a file.
+
+    Columns and types are those of a sample of the first file; ``types`` pins some:
+    ``{"at": "timestamp[us]"}``.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        encoding: str = "utf-8",
+        types: Mapping[str, str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        on_bad: OnBad = "stop",
+    ) -> None:
+        self.place = place
+        self.encoding = encoding
+        self.types = dict(types or {})
+        self.kinds = dict(kinds or {})
+        self.bad = BadRows(on_bad)
+        self.bytes_read = 0
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The files, sorted."""
+        return files.find(self.place, ENDINGS)
+
+    @cached_property
+    def _arrow(self) -> Any:
+        path = self.paths[0]
+        rows = [
+            row
+            for line in islice(self._lines(path), _SAMPLE_ROWS)
+            if isinstance(row := _parsed(line[1]), dict)
+        ]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        for name in self.types:
+            if name not in names:
+                raise UnknownColumnError(name, names)
+        if not names:
+            raise SchemaError(f"{files.shown(path)} holds no JSON object, so it has no columns.")
+        return pa.schema(
+            [pa.field(name, self._type([row.get(name) for row in rows], name)) for name in names]
+        )
+
+    def _type(self, column: list[Any], name: str) -> Any:
+        if name in self.types:
+            return parse_type(self.types[name])
+        if self.kinds.get(name) == Kind.DATETIME:
+            return pa.timestamp("us")
+        return values.infer_type(column, name, files.shown(self.paths[0]))
+
+    def schema(self) -> Schema:
+        """The columns of the first file."""
+        return Schema.of(self._arrow)
+
+    def partitions(self) -> Sequence[Partition]:
+        """One part per file."""
+        return [
+            Partition(i, {"path": path}, size_bytes=files.size(path)) for i, path in enumerate(self.paths)
+        ]
+
+    def read(
+        self,
+        partition: Partition,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        start: int = 0,
+    ) -> Iterator[RecordBatch]:
+        """Rows of one file."""
+        path = str(partition.where["path"])
+        batches = (self._batch(path, lines) for lines in self._groups(path))
+        return narrowed(batches, self._arrow.names, columns, where, start)
+
+    def _lines(self, path: str) -> Iterator[Line]:
+        """The lines that are not blank."""
+        with files.unpacked(path, self.encoding) as file:
+            for number, line in enumerate(file, 1):
+                self.bytes_read += len(line)
+                line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+                if stripped := line.strip():
+                    yield number, stripped
+
+    def _groups(self, path: str) -> Iterator[list[Line]]:
+        group: list[Line] = []
+        size = 0
+        for line in self._lines(path):
+            group.append(line)
+            size += len(line[1])
+            if len(group) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+                yield group
+                group, size = [], 0
+        if group:
+            yield group
+
+    def _batch(self, path: str, lines: list[Line]) -> RecordBatch:
+        """Typed columns of some lines, without the bad ones, which are reported."""
+        names = set(self._arrow.names)
+        faults: dict[int, tuple[str | None, object, str]] = {}  # by place in lines
+        rows: list[dict[str, Any]] = []
+        for i, (_, line) in enumerate(lines):
+            row = _parsed(line)
+            fault = _fault(row, line, names)
+            if fault is not None:
+                faults[i] = fault
+            rows.append(row if fault is None else {})
+        arrays = []
+        for f in self._arrow:
+            column = [row.get(f.name) for row in rows]
+            array, bad = values.to_array(column, f.type)
+            for i in bad:
+                faults.setdefault(i, (f.name, column[i], f"is not {f.type}"))
+            arrays.append(array)
+        for i in sorted(faults):
+            self.bad.report(files.shown(path), lines[i][0], *faults[i])
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
+        return batch.filter(pa.array([i not in faults for i in range(len(rows))])) if faults else batch
+
+    def fingerprint(self) -> str:
+        """A hash of the files' bytes."""
+        return files.fingerprint(self.paths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The address, and the options that were given."""
+        settings = {
+            "encoding": self.encoding if self.encoding != "utf-8" else None,
+            "types": self.types or None,
+            "kinds": self.kinds or None,
+            "on_bad": self.bad.on_bad if self.bad.on_bad != "stop" else None,
+        }
+        return {"place": files.shown(self.place), **{k: v for k, v in settings.items() if v is not None}}
+
+    def __repr__(self) -> str:
+        return files.shown(self.place)
+
+
+def _parsed(line: bytes) -> Any:
+    """The value on a line; of a line that is no JSON, what is wrong with it."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return error
+
+
+def _fault(row: Any, line: bytes, names: set[str]) -> tuple[str | None, object, str] | None:
+    """What makes a line bad: the column, the value and the reason."""
+    if isinstance(row, Exception):
+        return None, line.decode("utf-8", "replace"), f"is not JSON: {str(row).splitlines()[0]}"
+    if not isinstance(row, dict):
+        return None, line.decode("utf-8", "replace"), "is not a JSON object"
+    strange = next((name for name in row if name not in names), None)
+    if strange is None:
+        return None
+    return strange, row[strange], "is in a column that the sample of rows did not have"

@@ -1,0 +1,87 @@
+"""Which Arrow type each column of a PostgreSQL query has, and how the server is asked for it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from orrery.data.sources.sqlite_types import quoted
+from orrery.errors import SchemaError, listing
+
+_NUMBER = {20: pa.int64(), 21: pa.int16(), 23: pa.int32(), 701: pa.float64()}
+_TEXT = {25: pa.string(), 1043: pa.string()}
+_TIME = {1114: pa.timestamp("us"), 1184: pa.timestamp("us", "UTC")}
+_OTHER = {16: pa.bool_(), 17: pa.binary(), 700: pa.float32(), 1083: pa.time64("us")}
+_DATE = {1082: pa.date32()}
+_LISTS = {
+    1000: pa.bool_(),
+    1005: pa.int16(),
+    1007: pa.int32(),
+    1016: pa.int64(),
+    1021: pa.float32(),
+    1022: pa.float64(),
+    1009: pa.string(),
+    1015: pa.string(),
+}
+"""Type numbers of pg_type.dat -> Arrow."""
+
+_NUMERIC = 1700
+
+
+class Column(NamedTuple):
+    """What a column becomes."""
+
+    type: Any
+    sort: str = ""
+    """What it can be compared with at the server as here: ``number``, ``text``, ``time``, ``date``."""
+    form: str = "{c}"
+    """How it is asked for."""
+
+    def asked(self, name: str) -> str:
+        """The column in a SELECT."""
+        return f"{self.form.format(c=quoted(name))} as {quoted(name)}"
+
+
+def decide(link: Any, rows: str) -> dict[str, Column]:
+    """Each column of the query, in order. Raises SchemaError where two have one name."""
+    described = link.execute(f"select * from ({rows}) as this limit 0").description
+    names = [column.name for column in described]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SchemaError(
+            f"The query gives two columns named {listing(twice)}.", hint="Rename one: … as other."
+        )
+    return {column.name: _decide(link, rows, column) for column in described}
+
+
+def _decide(link: Any, rows: str, column: Any) -> Column:
+    kind = column.type_code
+    for table, sort in ((_NUMBER, "number"), (_TEXT, "text"), (_TIME, "time"), (_DATE, "date"), (_OTHER, "")):
+        if kind in table:
+            return Column(table[kind], sort)
+    if kind in _LISTS:
+        return Column(pa.list_(_LISTS[kind]))
+    if kind == 1231:  # numeric[]
+        return Column(pa.list_(pa.float64()), "", "{c}::float8[]")
+    if kind == _NUMERIC:
+        return _numeric(link, rows, column)
+    return Column(pa.string(), "", "{c}::text")  # json, uuid, enumerations, ranges, addresses …
+
+
+def _numeric(link: Any, rows: str, column: Any) -> Column:
+    """As declared; where nothing was, the precision that all values fit. NaN is missing."""
+    if column.precision is not None and column.precision <= 76:
+        precision, scale = column.precision, column.scale or 0
+    else:
+        name = quoted(column.name)
+        finite = f"{name} is not null and {name} not in ('NaN', 'Infinity', '-Infinity')"
+        whole, part = link.execute(
+            f"select coalesce(max(length(trunc(abs({name}))::text)), 1), coalesce(max(scale({name})), 0) "
+            f"from ({rows}) as this where {finite}"
+        ).fetchone()
+        precision, scale = whole + part, part
+    if precision > 76:
+        return Column(pa.string(), "", "{c}::text")
+    decimal: Any = pa.decimal128 if precision <= 38 else pa.decimal256
+    return Column(decimal(precision, scale), "number", "nullif({c}, 'NaN')::text")

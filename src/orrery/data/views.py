@@ -1,0 +1,96 @@
+"""How tables and profiles show themselves: one line, plain text, or a piece of a page in a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orrery.display import Both, Html, figure, fragment, percent, spark, table_html, text_table
+
+if TYPE_CHECKING:
+    from orrery.data.profile import ColumnProfile, Profile
+    from orrery.data.table import Table
+
+_ROWS = 10
+_COLUMNS = 20
+
+
+def line(table: Table) -> str:
+    """One line; nothing is read for it."""
+    verbs = [str(step.to_dict()["step"]) for step in table.steps if type(step).__name__ != "Union"]
+    return f"Table({', '.join([repr(table.source), *verbs])})"
+
+
+def table_page(table: Table) -> str:
+    """The first rows of a table, under the columns' names and types."""
+    names = table.schema.names[:_COLUMNS]
+    rows = table.select(*names).head(_ROWS).to_rows()
+    shown = [
+        f"{name} · {field.kind.value if field.kind else field.type}"
+        for name, field in zip(names, table.schema.fields, strict=False)
+    ]
+    left = len(table.schema.names) - len(names)
+    more = Both(f"and {left} more columns", f"另有 {left} 列") if left else ""
+    body = table_html(shown, [[_plain(row[name]) for name in names] for row in rows], note=more)
+    return fragment(body, title=line(table))
+
+
+def profile_page(profile: Profile) -> str:
+    """A profile in a notebook."""
+    heads = [
+        Both("Column", "列"),
+        Both("Type", "类型"),
+        Both("Missing", "缺失"),
+        Both("Distinct", "不同值"),
+        Both("Mean", "均值"),
+        Both("Least", "最小"),
+        Both("Greatest", "最大"),
+        Both("Distribution", "分布"),
+    ]
+    rows = [
+        [c.name, c.type, percent(_share(c)), _distinct(c), c.mean, c.minimum, c.maximum, _drawn(c)]
+        for c in profile.columns[:1000]
+    ]
+    title = Both(f"{profile.rows:,} rows", f"{profile.rows:,} 行")
+    return fragment(table_html(heads, rows), title=title)
+
+
+def profile_text(profile: Profile) -> str:
+    """A profile on a terminal."""
+    heads = ["column", "type", "missing", "distinct", "mean", "least", "greatest", "most frequent"]
+    rows = [
+        [
+            c.name,
+            c.type,
+            percent(_share(c)),
+            _distinct(c),
+            *map(_number, (c.mean, c.minimum, c.maximum)),
+            _most(c),
+        ]
+        for c in profile.columns
+    ]
+    return f"{profile.rows:,} rows\n{text_table(heads, rows)}"
+
+
+def _share(column: ColumnProfile) -> float:
+    return column.missing / column.rows if column.rows else 0.0
+
+
+def _distinct(column: ColumnProfile) -> str:
+    return f"{'' if column.distinct_exact else '≈ '}{column.distinct:,}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else figure(value)
+
+
+def _most(column: ColumnProfile) -> str:
+    return ", ".join(value for value, _ in column.top[:3])
+
+
+def _drawn(column: ColumnProfile) -> Html | str:
+    return spark(column.histogram.counts) if column.histogram is not None else _most(column)
+
+
+def _plain(value: Any) -> Any:
+    """Long lists are cut: a row is one line."""
+    return f"{str(value[:8])[:-1]}, …]" if isinstance(value, list) and len(value) > 8 else value
