@@ -14,7 +14,6 @@ from pydantic import Field, WithJsonSchema, field_serializer
 
 from orrery.data.profile import Profile
 from orrery.errors import SettingsError
-from orrery.extras import require
 from orrery.features.category import Category
 from orrery.features.date import Date
 from orrery.features.feature import Feature
@@ -24,6 +23,7 @@ from orrery.features.number import Number
 from orrery.features.target import Target
 from orrery.features.tokens import Tokens
 from orrery.features.vector import Vector
+from orrery.learners import openmp
 from orrery.learners.learner import Learner, Predictor
 from orrery.learners.network_predictor import NetworkPredictor
 from orrery.networks.inputs import ImageNetwork
@@ -105,7 +105,7 @@ class Network(Learner):
 
     def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:
         """Train, export, and answer from the exported network from then on."""
-        require("torch", "The network learner")
+        openmp.load("torch", "The network learner")
         from orrery.networks.network import build, find_factory, is_picture
         from orrery.training.fit import fit_module
 

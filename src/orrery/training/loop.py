@@ -90,7 +90,8 @@ def _step(run: Run, state: State, batch: Batch) -> None:
         raise _diverged("loss", loss, run, state)
     run.exchange.before_step(run.module)
     if run.recipe.clip_norm:
-        nn.utils.clip_grad_norm_(run.module.parameters(), run.recipe.clip_norm)
+        parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, run.recipe.clip_norm)
     run.optimizer.step()
     run.optimizer.zero_grad()
     run.exchange.after_step(run.module)
