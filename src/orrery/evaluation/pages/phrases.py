@@ -64,6 +64,11 @@ def _of_category(found: Findings) -> Both:
             f"{found.rows:,} 行中有 {right:,} 行预测正确，即 {percent(accuracy)}；"
             f"对同类新数据，很可能介于 {percent(low)} 与 {percent(high)} 之间。"
         )
+    if found.classes:
+        largest = max(found.classes, key=lambda c: c.weight)
+        blind = percent(largest.weight / (sum(c.weight for c in found.classes) or 1.0))
+        english += f" Always saying “{largest.label}” would be right in {blind}."
+        chinese += f"若一律回答“{largest.label}”，正确率为 {blind}。"
     if found.confused:
         true, taken, weight = found.confused[0]
         english += f" The most frequent mistake: “{true}” taken for “{taken}” ({count(weight)} times)."
