@@ -90,7 +90,7 @@ def lift(column: Any, form: Form, name: str) -> Lifted:
             hint="Say what the column means with kinds={...}, or convert it first.",
         ) from None
     except _UnfitError as unfit:
-        raise bad_row(name, unfit.row, f"{_short(unfit.value)} cannot be read as {form.value}.") from None
+        raise bad_row(name, unfit.row, _reason(unfit, form)) from None
 
 
 def lift_values(values: Sequence[object], form: Form, name: str) -> Lifted:
@@ -98,7 +98,7 @@ def lift_values(values: Sequence[object], form: Form, name: str) -> Lifted:
     try:
         return _FROM_VALUES[form](values)
     except _UnfitError as unfit:
-        raise bad_row(name, unfit.row, f"{_short(unfit.value)} cannot be read as {form.value}.") from None
+        raise bad_row(name, unfit.row, _reason(unfit, form)) from None
 
 
 def bad_row(column: str, row: int, reason: str) -> BadRowError:
@@ -115,9 +115,13 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def _reason(unfit: _UnfitError, form: Form) -> str:
+    return unfit.reason or f"{_short(unfit.value)} cannot be read as {form.value}."
+
+
 class _UnfitError(Exception):
-    def __init__(self, row: int, value: object) -> None:
-        self.row, self.value = row, value
+    def __init__(self, row: int, value: object, reason: str = "") -> None:
+        self.row, self.value, self.reason = row, value, reason
 
 
 def _each(values: Sequence[object], convert: Callable[[Any], Any], missing: object) -> list[Any]:
@@ -274,12 +278,12 @@ def _vector_arrow(column: Any) -> NDArray[np.float64]:
 
 def _vector_values(values: Sequence[object]) -> NDArray[np.float64]:
     rows = _each(values, lambda v: np.asarray(v, np.float64).ravel(), None)
-    width = max((len(r) for r in rows if r is not None), default=0)
+    width = next((len(r) for r in rows if r is not None), 0)
     out = np.full((len(rows), width), np.nan)
     for i, row in enumerate(rows):
         if row is not None:
             if len(row) != width:
-                raise _UnfitError(i, values[i])
+                raise _UnfitError(i, values[i], f"{len(row)} numbers where others have {width}.")
             out[i] = row
     return out
 

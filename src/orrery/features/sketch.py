@@ -90,7 +90,7 @@ def _fit(
 ) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
     """Drop as few low bits as bring the distinct keys (sorted) under the limit."""
     drop = 0
-    while 1 + np.count_nonzero(np.diff(keys >> drop)) > LIMIT:
+    while drop < 63 and 1 + np.count_nonzero(np.diff(keys >> drop)) > LIMIT:
         drop += 1
     if drop:
         keys, counts = _group(keys >> drop, counts)
