@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -118,11 +119,12 @@ def list_decisions(name: Name, output: Output = Format.TABLE) -> None:
     show(rows, output, columns=["time", "challenger", "champion", "promoted", "reason"])
 
 
-for _name, _function in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "outcomes": outcomes,
     "drift": drift,
     "retrain": retrain,
     "promote": promote,
     "decisions": list_decisions,
-}.items():
+}
+for _name, _function in _COMMANDS.items():
     app.command(_name, help=help_of(_function))(_function)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,7 +51,7 @@ def fit(
     """
     table = open_table(data, query, kind, where)
     chosen = values(settings, "setting")
-    own = {"weight": weight, "ignore": tuple(ignore or ())}
+    own: dict[str, Any] = {"weight": weight, "ignore": tuple(ignore or ())}
     if dry_run:
         recipe = {"target": target, "learner": {"kind": learner, **chosen}, "seed": seed, **own}
         estimator = Estimator.from_dict({**recipe, "kinds": pairs(kind, "kind")}).resolve(table)

@@ -97,3 +97,7 @@ def _wants_json(words: Sequence[str]) -> bool:
     pairs = zip(words, [*words[1:], ""], strict=True)
     return any(word in {"--output=json", "-ojson"} or (word in {"--output", "-o"} and after == "json")
                for word, after in pairs)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,12 +139,13 @@ def _row(version: Version) -> dict[str, Any]:
     }
 
 
-for _name, _function in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_models,
     "get": get,
     "describe": describe,
     "alias": alias,
     "rollback": rollback,
     "delete": delete,
-}.items():
+}
+for _name, _function in _COMMANDS.items():
     app.command(_name, help=help_of(_function))(_function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from orrery.flow.operators import find, names
 from orrery.flow.schema import flow_schema, operator_schema
 from orrery.learners.learner import Learner
 from orrery.schema import Schema
+from orrery.spec import Choice
 
 
 def schema(
@@ -51,11 +53,20 @@ def _schemas() -> dict[str, Callable[[], dict[str, Any]]]:
         "table": Schema.model_json_schema,
     }
     for operator in names():
-        found[f"operators/{operator}"] = lambda operator=operator: operator_schema(find(operator))
-    for family, base in (("learners", Learner), ("features", Feature)):
+        found[f"operators/{operator}"] = partial(_of_operator, operator)
+    families: dict[str, type[Choice]] = {"learners": Learner, "features": Feature}
+    for family, base in families.items():
         for kind in base.kinds():
-            found[f"{family}/{kind}"] = lambda base=base, kind=kind: base.member(kind).model_json_schema()
+            found[f"{family}/{kind}"] = partial(_of_member, base, kind)
     return found
+
+
+def _of_operator(name: str) -> dict[str, Any]:
+    return operator_schema(find(name))
+
+
+def _of_member(family: type[Choice], kind: str) -> dict[str, Any]:
+    return family.member(kind).model_json_schema()
 
 
 app = app_of(schema)

@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +26,7 @@ from pydantic import Field
 from orrery import __version__
 from orrery.errors import SettingsError
 from orrery.flow import ports
-from orrery.flow.graph import Node
+from orrery.flow.graph import Node, split_reference
 from orrery.flow.operator import Operator
 from orrery.spec import Spec, stable_key
 
@@ -47,6 +47,8 @@ class Record(Spec):
     """A hash of the settings with variables filled in."""
     inputs: dict[str, list[tuple[str, str]]] = Field(default_factory=dict)
     """Port -> (reference, identity of what it gave)."""
+    source: str = ""
+    """Of a node that reads: the fingerprint of what lay there."""
     environment: dict[str, str] = Field(default_factory=dict)
     created: str = ""
     outputs: dict[str, str] = Field(default_factory=dict)
@@ -170,35 +172,46 @@ def stamped(record: Record) -> Record:
     return record.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def reason(cache: Cache, node: str, now: Record, reruns: Mapping[str, str]) -> tuple[Action, str]:
-    """Whether a node's result is there, and why or why not.
+def trace(last: Record | None, now: Record, node: str, roots: dict[str, str]) -> list[str]:
+    """What changed since a node's last run; ``roots`` tells what changed first in the nodes before it.
 
-    ``reruns`` are the nodes before it that run again, each with its own reason.
+    What changed first for this node is added to ``roots``.
     """
+    if last is None:
+        return []
+    own, fed = changes(last, now), input_changes(last, now, roots)
+    if own:
+        roots[node] = f"{node}: {own[0]}"
+    elif fed:
+        roots[node] = next((roots[n] for n in _parents(now) if n in roots), f"{node}: {fed[0]}")
+    return [*own, *fed]
+
+
+def decide(cache: Cache, last: Record | None, now: Record, changed: Sequence[str]) -> tuple[Action, str]:
+    """Whether a node's result is there, and why or why not."""
     key = now.result_key()
-    last = cache.last(node)
-    changes = [] if last is None else differences(last, now, reruns)
+    why = "; ".join(changed)
     if cache.holds(key):
         if last is None:
-            return "reuse", "stored by another flow"
-        return "reuse", f"as in an earlier run ({'; '.join(changes)})" if changes else "nothing changed"
+            return "reuse", "made by another flow"
+        return "reuse", f"as in an earlier run: {why}" if why else "nothing changed"
     if cache.work(key).is_dir():
         return "run", "goes on where it was stopped"
     if last is None:
         return "run", "first run"
-    return "run", "; ".join(changes) or "its stored result is gone"
+    return "run", why or "its stored result is gone"
 
 
-def differences(last: Record, now: Record, reruns: Mapping[str, str]) -> list[str]:
-    """What changed between two records, a phrase each.
+def changes(last: Record, now: Record) -> list[str]:
+    """What changed in a node itself, a phrase each.
 
-    >>> differences(Record(operator="split", code="1", settings={"seed": 7}),
-    ...             Record(operator="split", code="1", settings={"seed": 8}), {})
+    >>> changes(Record(operator="split", code="1", settings={"seed": 7}),
+    ...         Record(operator="split", code="1", settings={"seed": 8}))
     ['setting seed changed 7 → 8']
     """
-    found = []
     if last.operator != now.operator:
         return [f"operator changed {last.operator} → {now.operator}"]
+    found = []
     if last.code != now.code:
         found.append(f"the code of operator {now.operator} changed")
     for name in sorted({*last.settings, *now.settings}):
@@ -207,8 +220,8 @@ def differences(last: Record, now: Record, reruns: Mapping[str, str]) -> list[st
             found.append(f"setting {name} changed {_short(before)} → {_short(after)}")
     if not found and last.filled != now.filled:
         found.append("an environment variable in its settings changed")
-    for port in sorted({*last.inputs, *now.inputs}):
-        found += _input_change(port, last.inputs.get(port, []), now.inputs.get(port, []), reruns)
+    if not found and last.source != now.source:
+        found.append("its rows changed")
     for name, after in now.environment.items():
         before = last.environment.get(name)
         if before != after:
@@ -216,19 +229,28 @@ def differences(last: Record, now: Record, reruns: Mapping[str, str]) -> list[st
     return found
 
 
-def _input_change(
-    port: str, before: list[tuple[str, str]], after: list[tuple[str, str]], reruns: Mapping[str, str]
-) -> list[str]:
-    if [identity for _, identity in before] == [identity for _, identity in after]:
-        return []
-    names = [text for text, _ in after]
-    if [text for text, _ in before] != names:
-        old = ", ".join(text for text, _ in before) or "none"
-        return [f"input {port} changed {old} → {', '.join(names) or 'none'}"]
-    causes = [text for text in names if text.partition(".")[0] in reruns]
-    if causes:
-        return [f"input {port} changed: {', '.join(causes)} is new"]
-    return [f"the rows of input {port} changed"]
+def input_changes(last: Record, now: Record, roots: Mapping[str, str]) -> list[str]:
+    """What changed in what a node is given, a phrase for each port, with what changed first."""
+    found = []
+    for port in sorted({*last.inputs, *now.inputs}):
+        before, after = last.inputs.get(port, []), now.inputs.get(port, [])
+        if [identity for _, identity in before] == [identity for _, identity in after]:
+            continue
+        names, old = [text for text, _ in after], [text for text, _ in before]
+        if old != names:
+            found.append(f"input {port} changed {', '.join(old) or 'none'} → {', '.join(names) or 'none'}")
+            continue
+        causes = [roots[node] for node in dict.fromkeys(map(_node_of, names)) if node in roots]
+        found.append(f"input {port} changed ({causes[0]})" if causes else f"input {port} changed")
+    return found
+
+
+def _parents(record: Record) -> list[str]:
+    return [_node_of(text) for wires in record.inputs.values() for text, _ in wires]
+
+
+def _node_of(reference: str) -> str:
+    return split_reference(reference)[0]
 
 
 def _short(value: object) -> str:

@@ -181,11 +181,13 @@ def operator(
 
 
 def _port(parameter: inspect.Parameter, annotation: Any, text: str) -> Port | None:
-    """The port that a parameter is, if it is one: ``Table``, ``Table | None`` or ``list[Table]``."""
-    many = typing.get_origin(annotation) is list
-    inner = typing.get_args(annotation)[0] if many else annotation
+    """The port that a parameter is, if it is one: ``Table``, ``Table | None``, ``list[Table]``."""
+    inner = annotation
     if typing.get_origin(inner) in {types.UnionType, typing.Union}:
         inner = next(part for part in typing.get_args(inner) if part is not type(None))
+    many = typing.get_origin(inner) is list
+    if many:
+        inner = typing.get_args(inner)[0]
     kind = type_of(inner)
     if kind is None:
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orrery.errors import FlowCheckError, FlowError, did_you_mean, listing
-from orrery.flow.cache import Action, Cache, Planned, Record, reason, record_of, stamped
+from orrery.flow.cache import Cache, Planned, Record, decide, record_of, stamped, trace
 from orrery.flow.check import check_graph
 from orrery.flow.document import Document, expand
 from orrery.flow.graph import Graph, Node, split_reference
@@ -44,7 +44,8 @@ class State:
     placed: dict[str, Placed] = field(default_factory=dict)
     identities: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
-    reruns: dict[str, str] = field(default_factory=dict)
+    roots: dict[str, str] = field(default_factory=dict)
+    """Node -> what changed first, in it or before it."""
 
     def value(self, reference: str) -> Any:
         """What a node gave: at hand, stored, or a step that is added to a table now."""
@@ -123,8 +124,7 @@ def run(
             if placed.planned.action == "run":
                 journal.tell(node.id, "running", placed.planned.reason)
                 _run_node(state, placed, tuple(observers))
-            if placed.planned.action != "read":
-                state.cache.note(node.id, stamped(placed.record))
+            state.cache.note(node.id, stamped(placed.record))
     return Run(list(journal.results.values()), state)
 
 
@@ -135,44 +135,56 @@ def place(state: State, node: Node, force: Sequence[str]) -> Placed:
     inputs = {p: [(text, state.identities[text]) for text in texts] for p, texts in node.inputs.items()}
     record = record_of(node, operator, settings, inputs)
     key = record.result_key()
-    action: Action
-    action, why = (
-        ("read", "") if operator.options.lazy else reason(state.cache, node.id, record, state.reruns)
-    )
-    if action == "reuse" and (again := _again(state, node, operator, settings, key, force)):
+    planned = Planned(node=node.id, operator=node.operator, action="read", reason="", result=key)
+    placed = state.placed[node.id] = Placed(node, operator, settings, record, planned)
+    if operator.options.lazy and not node.inputs:
+        placed.record = record.model_copy(update={"source": _fingerprint(state, placed)})
+    last = state.cache.last(node.id)
+    changed = trace(last, placed.record, node.id, state.roots)
+    action, why = decide(state.cache, last, placed.record, changed)
+    if operator.options.lazy:
+        action, why = "read", "; ".join(changed)
+    elif action == "reuse" and (again := _again(state, placed, force, last, changed)):
         action, why = "run", again
     if action == "run":
-        state.reruns[node.id] = why
-    planned = Planned(node=node.id, operator=node.operator, action=action, reason=why, result=key)
-    placed = state.placed[node.id] = Placed(node, operator, settings, record, planned)
+        state.roots.setdefault(node.id, f"{node.id}: {why}")
+    placed.planned = planned.model_copy(update={"action": action, "reason": why})
     for output in operator.outputs:
         reference = _reference(node.id, output)
-        state.identities[reference] = _identity(state, placed, reference)
+        state.identities[reference] = _identity(placed, reference)
     return placed
 
 
-def _identity(state: State, placed: Placed, reference: str) -> str:
+def _identity(placed: Placed, reference: str) -> str:
     """What tells a value from others: equal identities mean equal values."""
-    options = placed.operator.options
-    if options.lazy and not placed.node.inputs:  # a source: what it holds may have changed, so ask it
-        found: str = state.value(reference).fingerprint()
-        return found
-    once = str(uuid.uuid4()) if options.changes else ""
+    if placed.record.source:
+        return placed.record.source
+    once = str(uuid.uuid4()) if placed.operator.options.changes else ""
     return stable_key(placed.planned.result, reference, once)
 
 
+def _fingerprint(state: State, placed: Placed) -> str:
+    """What a source holds now."""
+    found: str = state.value(_reference(placed.node.id, next(iter(placed.operator.outputs)))).fingerprint()
+    return found
+
+
 def _again(
-    state: State, node: Node, operator: Operator[..., Any], settings: Spec, key: str, force: Sequence[str]
+    state: State, placed: Placed, force: Sequence[str], last: Record | None, changed: Sequence[str]
 ) -> str:
     """Why a node runs although its result is stored; empty if it does not."""
-    options = operator.options
-    if node.id in force:
+    options = placed.operator.options
+    if placed.node.id in force:
         return "asked for"
     if options.changes:
         return options.changes
-    if options.holds is not None and not options.holds(settings.model_dump(), state.cache.get(key)):
-        return "what it left outside is gone"
-    return ""
+    if options.holds is None:
+        return ""
+    if last is None or changed:  # what it left outside is that of another run
+        return "; ".join(changed) or "first run in this flow"
+    outputs = state.cache.get(placed.planned.result)
+    holds = options.holds(placed.settings.model_dump(), outputs)
+    return "" if holds else "what it left outside is gone"
 
 
 def _run_node(state: State, placed: Placed, observers: tuple[Observer, ...]) -> None:

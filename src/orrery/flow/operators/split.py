@@ -24,7 +24,7 @@ def split(
     group: Annotated[str | None, Column("table")] = None,
     rule: str | None = None,
     time: Annotated[str | None, Column("table")] = None,
-    key: Annotated[list[str] | None, Column("table")] = None,
+    keys: Annotated[list[str] | None, Column("table")] = None,
     seed: int = 0,
 ) -> Parts:
     """Cut a table into a part to learn from and a part to judge by; the same row is always in the same part.
@@ -36,8 +36,10 @@ def split(
         group: A column; rows of one value stay together.
         rule: An SQL condition; rows that fulfil it are the first part.
         time: A column of dates; the oldest rows are the first part.
-        key: The columns that tell rows apart; all, unless given.
+        keys: The columns that tell rows apart; all, unless given.
         seed: Another seed cuts otherwise.
     """
-    train, test = table.split(ratio, stratify=stratify, group=group, rule=rule, time=time, key=key, seed=seed)
+    train, test = table.split(
+        ratio, stratify=stratify, group=group, rule=rule, time=time, key=keys, seed=seed
+    )
     return Parts(train, test)
