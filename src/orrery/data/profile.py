@@ -8,6 +8,7 @@ are within 0.5 % of the value, distinct values within about 3 %, and no most fre
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -35,10 +36,13 @@ class Profile(Spec):
     columns: tuple[ColumnProfile, ...] = ()
 
     def __getitem__(self, name: str) -> ColumnProfile:
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise UnknownColumnError(name, [column.name for column in self.columns])
+        if name not in self._by_name:
+            raise UnknownColumnError(name, self._by_name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, ColumnProfile]:
+        return {column.name: column for column in self.columns}
 
     def __str__(self) -> str:
         return views.profile_text(self)
