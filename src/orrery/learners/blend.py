@@ -47,7 +47,7 @@ def best_weights(
     target: Target, truth: NDArray[Any], members: Sequence[Scores], weight: Scores | None = None
 ) -> Scores:
     """Weights [j] with the least log loss or squared error on these rows."""
-    rows = np.ones(len(truth)) if weight is None else weight
+    rows = np.ones(len(truth)) if weight is None or not weight.any() else weight
     if target.kind is Kind.CATEGORY:
         chosen = np.stack([m[np.arange(len(truth)), truth] for m in members])
         return _likeliest(chosen, rows)

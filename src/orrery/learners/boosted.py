@@ -20,7 +20,7 @@ from orrery.learners.boosting import Boosting, Problem, Watch, boost, boost_fold
 from orrery.learners.crossfit import CrossFit, never
 from orrery.learners.folds import Fold, folds, held_rows, sample
 from orrery.learners.learner import Learner
-from orrery.learners.links import link, loss, loss_name
+from orrery.learners.links import link, loss
 from orrery.schema import Schema
 from orrery.training.events import Ended, Observer, Started, Step
 from orrery.training.feed import Feed
@@ -74,7 +74,7 @@ class Boosted(Learner):
         parts = folds(some, world.seed) if self.rounds is None and feed.validation is None else []
         if parts:
             tried = self.cross_fit(some, parts, world)
-            settled, notes = tried.learner, [tried.told]
+            settled, notes = tried.learner, [tried.told(feed.target)]
         part, told = _rows_that_fit(feed, self.memory_bytes, world.seed)
         watch = _Watch(observe)
         models = settled._models(part, world.seed, watch)
@@ -103,10 +103,9 @@ class Boosted(Learner):
         weight = None if everything.weight is None else everything.weight[rows]
         value = loss(feed.target, everything.target[rows], scores, weight)
         random = bool(settings["extra_trees"])
-        name = f"boosted{', random splits' if random else ''}"
-        told = f"{name}: {loss_name(feed.target)} {value:.5g} out of fold, {_listed(rounds)} rounds"
+        name = "boosted with random splits" if random else "boosted"
         settled = self.replace(rounds=rounds[0] if len(rounds) == 1 else tuple(rounds), random_splits=random)
-        return CrossFit(settled, scores, value, told)
+        return CrossFit(name, settled, scores, value, f"{_listed(rounds)} rounds")
 
     def _models(self, feed: Feed, seed: int, watch: Watch) -> list[Boosting]:
         data = problem(feed)

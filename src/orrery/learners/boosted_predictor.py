@@ -19,6 +19,7 @@ from orrery.learners.forest import Forest
 from orrery.learners.links import Scores, link, raw_width
 from orrery.schema import Kind
 
+_SHOWN = 50  # columns, to people
 _CHUNK_BYTES = 32 << 20  # of the matrix, while a long table is predicted
 
 
@@ -80,12 +81,8 @@ class BoostedPredictor:
 
     def describe(self) -> dict[str, Any]:
         """What was learnt, for people: how many trees, and how much each column helped, most first."""
-        names = [
-            f"{span.output.name} {span.output.names[i] if i < len(span.output.names) else i}"
-            for span in self.parts
-            for i in range(span.stop - span.start)
-        ]
-        order = np.argsort(-self.gains, kind="stable")
+        names = [label for span in self.parts for label in matrix.labels(span, one_hot=False)]
+        order = np.argsort(-self.gains, kind="stable")[:_SHOWN]
         gains = {names[i]: float(self.gains[i]) for i in order if self.gains[i] > 0}
         return {"kind": self.kind, "trees": len(self._trees), "gains": gains}
 

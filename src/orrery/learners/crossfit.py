@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
+from orrery.features.target import Target
 from orrery.learners.folds import Fold, held_rows
 from orrery.learners.learner import Learner
 from orrery.learners.links import Scores, loss, loss_name
@@ -23,13 +24,20 @@ L_co = TypeVar("L_co", bound=Learner, covariant=True)
 class CrossFit(Generic[L_co]):
     """One learner's answers for rows that its folds kept aside."""
 
+    name: str
+    """What it is called among others that were tried."""
     learner: L_co
     """With the settings that did best: ``fit`` on all rows does not search again."""
     scores: Scores
     """Answers [rows held, k], in the order of the folds."""
     loss: float
-    told: str
-    """What was tried, in a line."""
+    settings: str = ""
+    """What was found, for people: the penalty, the rounds."""
+
+    def told(self, target: Target) -> str:
+        """What was tried, in a line."""
+        found = f"{self.name}: {loss_name(target)} {self.loss:.5g} out of fold"
+        return f"{found}, {self.settings}" if self.settings else found
 
 
 class Clock:
@@ -69,5 +77,4 @@ def cross_fit(
     weight = None if everything.weight is None else everything.weight[rows]
     joined = np.concatenate(scores)
     value = loss(feed.target, everything.target[rows], joined, weight)
-    told = f"{learner.kind}: {loss_name(feed.target)} {value:.5g} out of fold"
-    return CrossFit(learner, joined, value, told)
+    return CrossFit(learner.kind, learner, joined, value)

@@ -33,8 +33,7 @@ def folds(feed: Feed, seed: int = 0, *, count: int | None = None) -> list[Fold]:
     """
     count = count or (5 if feed.rows <= SMALL else 3 if feed.rows <= MEDIUM else 1)
     parts = 5 if count == 1 else min(count, feed.rows)
-    truth = np.asarray(feed.all().target) if feed.target.kind is Kind.CATEGORY else None
-    place = deal(feed.hashes, parts, seed, truth)
+    place = deal(feed.hashes, parts, seed, _strata(feed))
     made = [Fold(np.flatnonzero(place != part), np.flatnonzero(place == part)) for part in range(parts)]
     made = [fold for fold in made if len(fold.train) and len(fold.held)]
     return made[:1] if count == 1 else made
@@ -42,7 +41,7 @@ def folds(feed: Feed, seed: int = 0, *, count: int | None = None) -> list[Fold]:
 
 def tenth(feed: Feed, seed: int = 0) -> Fold | None:
     """One part in ten kept aside; nothing where rows are too few or all equal."""
-    place = deal(feed.hashes, 10, seed)
+    place = deal(feed.hashes, 10, seed, _strata(feed))
     part = Fold(np.flatnonzero(place != 0), np.flatnonzero(place == 0))
     return part if len(part.train) >= 10 and len(part.held) else None
 
@@ -58,6 +57,10 @@ def sample(feed: Feed, most_rows: int, seed: int = 0) -> Feed:
 def held_rows(parts: Sequence[Fold]) -> Rows:
     """The rows that were kept aside in some fold, in the order of the folds."""
     return np.concatenate([part.held for part in parts])
+
+
+def _strata(feed: Feed) -> NDArray[np.int64] | None:
+    return feed.all().target if feed.target.kind is Kind.CATEGORY else None
 
 
 def deal(

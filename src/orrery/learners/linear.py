@@ -21,11 +21,11 @@ from orrery.learners.crossfit import CrossFit, never
 from orrery.learners.folds import Fold, folds, held_rows, sample
 from orrery.learners.learner import Learner
 from orrery.learners.linear_predictor import LinearPredictor as LinearPredictor
-from orrery.learners.links import Scores, link, loss, loss_name
+from orrery.learners.links import link, loss
 from orrery.learners.solvers import Coefficients, Limits, solve
 from orrery.schema import Schema
 from orrery.training.events import Ended, Observer, Started
-from orrery.training.feed import Feed
+from orrery.training.feed import Batch, Feed
 from orrery.training.world import World
 
 ALPHAS = tuple(10.0 ** (power / 2) for power in range(8, -9, -1))
@@ -70,23 +70,25 @@ class Linear(Learner):
     def fit(self, feed: Feed, world: World, observe: Observer) -> LinearPredictor:
         """Learn from all rows, with the penalty that was set or that cross-validation chooses."""
         observe(Started("linear", feed.rows, 0))
-        notes: list[str] = []
-        settled = self
-        if self.alpha is None:
-            some = sample(feed, _CV_ROWS, world.seed)
-            parts = folds(some, world.seed)
-            tried = self.cross_fit(some, parts, world) if parts else None
-            settled = tried.learner if tried else self.replace(alpha=1.0)
-            notes = [tried.told] if tried else ["linear: alpha 1, too few rows to compare penalties"]
+        alpha, notes = self._settle(feed, world)
         part, told = _rows_that_fit(feed, self.memory_bytes, world.seed)
-        design, everything = self._design(part), part.all()
-        assert settled.alpha is not None  # set just above
+        design, data = self._design(part), part.all()
         limits = Limits(self.max_iterations)
-        found = solve(feed.target, design.x, everything.target, everything.weight, settled.alpha, limits)
-        parts_of = matrix.spans(feed.outputs, one_hot=True)
-        predictor = LinearPredictor(feed.target, parts_of, found, design.mean, design.scale, settled.alpha)
+        found = solve(feed.target, design.x, data.target, data.weight, alpha, limits)
+        parts = matrix.spans(feed.outputs, one_hot=True)
         observe(Ended("finished", 0, notes=(*notes, *told)))
-        return predictor
+        return LinearPredictor(feed.target, parts, found, design.mean, design.scale, alpha)
+
+    def _settle(self, feed: Feed, world: World) -> tuple[float, list[str]]:
+        """The penalty, and how it was found."""
+        if self.alpha is not None:
+            return self.alpha, []
+        some = sample(feed, _CV_ROWS, world.seed)
+        parts = folds(some, world.seed)
+        if not parts:
+            return 1.0, ["linear: alpha 1, too few rows to compare penalties"]
+        tried = self.cross_fit(some, parts, world)
+        return tried.learner.alpha or 1.0, [tried.told(feed.target)]
 
     def cross_fit(
         self,
@@ -96,23 +98,22 @@ class Linear(Learner):
         late: Callable[[], bool] = never,
     ) -> CrossFit[Linear]:
         """Predict each fold's held rows by what the others taught, with the penalty that does it best."""
-        rows = held_rows(parts)
-        design, everything = self._design(feed), feed.all()
-        truth = everything.target[rows]
-        weight = None if everything.weight is None else everything.weight[rows]
-        best, best_loss, worse = (1.0, np.empty(0)), math.inf, 0
-        found: list[Coefficients | None] = [None] * len(parts)
-        for alpha in (self.alpha,) if self.alpha else _alphas(everything.weight):
-            found = _solve_folds(feed.target, design.x, everything, parts, alpha, found)
-            scores = link(feed.target, _held_scores(design.x, parts, found))
+        rows, design, data = held_rows(parts), self._design(feed), feed.all()
+        truth = data.target[rows]
+        weight = None if data.weight is None else data.weight[rows]
+        best, best_scores, least, worse = 1.0, np.empty(0), math.inf, 0
+        found: list[Coefficients] = []
+        for alpha in (self.alpha,) if self.alpha else _alphas(data.weight):
+            found = _solve_folds(feed.target, design.x, data, parts, alpha, found)
+            held = [design.x[p.held] @ c.weights + c.bias for p, c in zip(parts, found, strict=True)]
+            scores = link(feed.target, np.concatenate(held))
             value = loss(feed.target, truth, scores, weight)
-            if value < best_loss:
-                best, best_loss, worse = (alpha, scores), value, 0
-            worse += value > best_loss
+            if value < least:
+                best, best_scores, least, worse = alpha, scores, value, 0
+            worse += value > least
             if worse >= _PATIENCE or late():
                 break
-        told = f"linear: {loss_name(feed.target)} {best_loss:.5g} out of fold, alpha {best[0]:.3g}"
-        return CrossFit(self.replace(alpha=best[0]), best[1], best_loss, told)
+        return CrossFit("linear", self.replace(alpha=best), best_scores, least, f"alpha {best:.3g}")
 
     def _design(self, feed: Feed) -> _Design:
         parts = matrix.spans(feed.outputs, one_hot=True)
@@ -124,9 +125,10 @@ class Linear(Learner):
                 continue
             values = np.asarray(blocks[span.output.name], np.float64).reshape(feed.rows, -1)
             values = np.where(np.isfinite(values), values, np.nan)
-            mean[span.columns], scale[span.columns] = _moments(values, self.standardise)
-            values -= mean[span.columns]
-            values /= scale[span.columns]
+            with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest there are
+                mean[span.columns], scale[span.columns] = _moments(values, self.standardise)
+                values -= mean[span.columns]
+                values /= scale[span.columns]
             np.nan_to_num(values, copy=False)
             prepared[span.output.name] = values
         if all(span.output.role in (Role.NUMBER, Role.TENSOR) for span in parts):
@@ -139,10 +141,11 @@ def _moments(values: NDArray[np.float64], standardise: bool) -> tuple[Any, Any]:
     """Mean and deviation of each column's present values; what is missing will be the mean."""
     present = np.isfinite(values)
     count = np.maximum(present.sum(axis=0), 1)
-    mean = np.where(present, values, 0.0).sum(axis=0) / count
+    mean = np.nan_to_num((np.where(present, values, 0.0) / count).sum(axis=0))
     spread = np.sqrt((np.where(present, values - mean, 0.0) ** 2).sum(axis=0) / count)
-    tiny = spread <= 1e-12 * np.maximum(np.abs(mean), 1e-300)  # a constant column, up to rounding
-    return mean, np.where(tiny | (not standardise), 1.0, spread)
+    plain = spread <= 1e-12 * np.maximum(np.abs(mean), 1e-300)  # a constant column, up to rounding
+    plain |= ~np.isfinite(spread)
+    return mean, np.where(plain | (not standardise), 1.0, spread)
 
 
 def _alphas(weight: NDArray[np.float64] | None) -> list[float]:
@@ -152,22 +155,15 @@ def _alphas(weight: NDArray[np.float64] | None) -> list[float]:
 
 
 def _solve_folds(
-    target: Target,
-    x: Any,
-    data: Any,
-    parts: Sequence[Fold],
-    alpha: float,
-    start: Sequence[Coefficients | None],
-) -> list[Coefficients | None]:
-    made: list[Coefficients | None] = []
-    for part, before in zip(parts, start, strict=True):
-        weight = None if data.weight is None else data.weight[part.train]
-        made.append(solve(target, x[part.train], data.target[part.train], weight, alpha, _QUICK, before))
+    target: Target, x: Any, data: Batch, parts: Sequence[Fold], alpha: float, before: Sequence[Coefficients]
+) -> list[Coefficients]:
+    """Each fold's coefficients; those of the penalty before are where to begin."""
+    made = []
+    for i, (train, _) in enumerate(parts):
+        weight = None if data.weight is None else data.weight[train]
+        start = before[i] if before else None
+        made.append(solve(target, x[train], data.target[train], weight, alpha, _QUICK, start))
     return made
-
-
-def _held_scores(x: Any, parts: Sequence[Fold], found: Sequence[Coefficients | None]) -> Scores:
-    return np.concatenate([x[p.held] @ c.weights + c.bias for p, c in zip(parts, found, strict=True) if c])
 
 
 def _rows_that_fit(feed: Feed, memory_bytes: int, seed: int) -> tuple[Feed, list[str]]:

@@ -19,6 +19,7 @@ from orrery.learners import matrix, state
 from orrery.learners.links import Scores, link, raw_width
 from orrery.learners.solvers import Coefficients
 
+_SHOWN = 50  # weights, to people
 _CHUNK_ROWS = 8192  # bounds what a long table takes beside its blocks
 
 
@@ -73,13 +74,11 @@ class LinearPredictor:
         return raw
 
     def describe(self) -> dict[str, Any]:
-        """What was learnt, for people: the coefficients by name, of standardised columns."""
-        named: dict[str, list[float]] = {}
-        for span in self.parts:
-            for i, row in enumerate(self.weights[span.columns]):
-                label = span.output.names[i] if i < len(span.output.names) else str(i)
-                named[f"{span.output.name} {label}"] = row.tolist()
-        return {"kind": self.kind, "alpha": self.alpha, "bias": self.bias.tolist(), "weights": named}
+        """What was learnt, for people: the largest weights by name, of standardised columns."""
+        names = [label for span in self.parts for label in matrix.labels(span, one_hot=True)]
+        order = np.argsort(-np.abs(self.weights).max(axis=1, initial=0), kind="stable")[:_SHOWN]
+        weights = {names[i]: self.weights[i].tolist() for i in order}
+        return {"kind": self.kind, "alpha": self.alpha, "bias": self.bias.tolist(), "weights": weights}
 
     def files(self) -> dict[str, bytes]:
         """``linear.json`` and ``linear.arrow``."""

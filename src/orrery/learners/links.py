@@ -53,6 +53,8 @@ def loss_name(target: Target) -> str:
 
 def loss(target: Target, truth: NDArray[Any], scores: Scores, weight: Scores | None = None) -> float:
     """Log loss (CATEGORY; mean over labels for LABELS) or root mean squared error, rows weighted."""
+    if weight is not None and not weight.any():
+        weight = None
     mean = float(np.average(losses(target, truth, scores), weights=weight))
     return mean if loss_name(target) == "log_loss" else mean**0.5
 

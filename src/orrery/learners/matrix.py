@@ -55,6 +55,21 @@ def width(parts: Sequence[Span]) -> int:
     return parts[-1].stop if parts else 0
 
 
+def labels(span: Span, *, one_hot: bool) -> list[str]:
+    """What each column of a block is called, for people.
+
+    >>> colour = Output(name="colour", role=Role.CODE, sizes=(2,), names=("colour",))
+    >>> labels(Span(colour, 0, 2), one_hot=True)
+    ['colour code 0', 'colour code 1']
+    """
+    output = span.output
+    if one_hot and output.role is Role.CODE:
+        names = output.names or tuple(f"{output.name} {i}" for i in range(output.width))
+        return [f"{name} code {i}" for name, n in zip(names, output.sizes, strict=True) for i in range(n)]
+    names = output.names if len(output.names) == span.stop - span.start else ()
+    return list(names) or [f"{output.name} {i}" for i in range(span.stop - span.start)]
+
+
 def rows_in(blocks: Mapping[str, Encoded]) -> int:
     """Rows of encoded blocks; all have as many."""
     for block in blocks.values():

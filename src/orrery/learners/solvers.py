@@ -47,6 +47,8 @@ def solve(
     start: Coefficients | None = None,
 ) -> Coefficients:
     """Coefficients for a target of any kind; ``start`` are those of a similar problem, to begin from."""
+    if weight is not None and not weight.any():
+        weight = None  # of rows that all count for nothing, no one is preferred
     if target.kind in (Kind.NUMBER, Kind.VECTOR):
         return _ridge(x, truth.reshape(len(truth), -1), weight, alpha, limits)
     if target.kind is Kind.CATEGORY:

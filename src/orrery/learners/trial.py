@@ -43,11 +43,11 @@ class Trial:
         weight = None if everything.weight is None else everything.weight[rows]
         weights = blend.choose(self.feed.target, truth, [one.scores for one in tried], weight)
         value = loss(self.feed.target, truth, blend.mix([one.scores for one in tried], weights), weight)
-        chosen = [(one.learner, float(w)) for one, w in zip(tried, weights, strict=True) if w > 0]
-        named = " + ".join(f"{w:.2f} {learner.kind}" for learner, w in chosen)
-        found = named if len(chosen) > 1 else chosen[0][0].kind
+        kept = [(one, float(w)) for one, w in zip(tried, weights, strict=True) if w > 0]
+        named = " + ".join(f"{w:.2f} {one.name}" for one, w in kept)
+        found = named if len(kept) > 1 else kept[0][0].name
         self.notes.append(f"chosen: {found}, {loss_name(self.feed.target)} {value:.5g} out of fold")
-        return chosen
+        return [(one.learner, w) for one, w in kept]
 
     def _try_all(self, candidates: Sequence[Learner], parts: list[Fold]) -> list[CrossFit[Learner]]:
         count = "one fifth held out" if len(parts) == 1 else f"{len(parts)} folds"
@@ -64,8 +64,8 @@ class Trial:
                 failed = error
                 self.notes.append(f"{learner.kind}: left out. {error}")
                 continue
-            self.notes.append(tried[-1].told)
-            metrics = {f"{learner.kind}/{loss_name(self.feed.target)}": tried[-1].loss}
+            self.notes.append(tried[-1].told(self.feed.target))
+            metrics = {f"{tried[-1].name}/{loss_name(self.feed.target)}": tried[-1].loss}
             best = tried[-1].loss <= min(one.loss for one in tried)
             self.clock.stopped |= self.observe(Epoch(len(tried), metrics, best=best)) == "stop"
         if not tried and failed is not None:
