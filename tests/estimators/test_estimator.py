@@ -89,7 +89,7 @@ def test_a_vector_is_learnt(turns: Rows) -> None:
 @pytest.mark.slow
 def test_pictures_are_learnt_by_a_network(digits: Rows) -> None:
     train, test = halves(digits[:600])
-    model = ory.fit(train, "label", epochs=12, learner="network")
+    model = ory.fit(train, "label", epochs=30, learner="network")
     assert model.evaluate(test).metrics["accuracy"] >= 0.9
     assert model.estimator.kinds == {"image": Kind.IMAGE, "label": Kind.CATEGORY}
 

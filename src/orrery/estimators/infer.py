@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +41,17 @@ class Inferred:
 
 
 def infer(
-    schema: Schema, profile: Profile, target: str, given: Mapping[str, Kind], ignore: Collection[str] = ()
+    schema: Schema,
+    profile: Profile,
+    target: str,
+    given: Mapping[str, Kind],
+    ignore: Collection[str] = (),
+    head: pa.Table | None = None,
 ) -> Inferred:
-    """The kind of every column but the ignored ones. ``given`` and kinds in the schema are not questioned."""
+    """The kind of every column but the ignored ones. ``given`` and kinds in the schema are not questioned.
+
+    ``head`` are some rows, looked at where the profile tells no values.
+    """
     kinds: dict[str, Kind] = {}
     left_out: dict[str, str] = {}
     for field in schema.each():
@@ -60,7 +68,10 @@ def infer(
         elif column.distinct <= 1 and not column.missing:
             left_out[field.name] = "it holds one value only"
         else:
-            kind = input_kind(field, column)
+            values = [value for value, _ in column.top]
+            if not values and head is not None:
+                values = [v for v in head.column(field.name).to_pylist() if isinstance(v, str)]
+            kind = input_kind(field, column, values)
             if kind is None:
                 left_out[field.name] = f"nothing is learnt from values of type {field.type}"
             else:
@@ -81,8 +92,8 @@ def target_kind(field: Field, column: ColumnProfile) -> Kind:
     return Kind.CATEGORY
 
 
-def input_kind(field: Field, column: ColumnProfile) -> Kind | None:
-    """What a column to learn from means; None where nothing is learnt from such values."""
+def input_kind(field: Field, column: ColumnProfile, values: Sequence[str] = ()) -> Kind | None:
+    """What a column to learn from means, seen some values as text; None where nothing is learnt of it."""
     kind = field.arrow().type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -95,7 +106,7 @@ def input_kind(field: Field, column: ColumnProfile) -> Kind | None:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return Kind.DATETIME
     if _is_text(kind):
-        return _string_kind(field, column)
+        return _string_kind(field, column, values)
     if _is_bytes(kind):
         return Kind.IMAGE if (column.pictures or 0.0) >= 0.5 else None
     if _is_list(kind):
@@ -103,14 +114,15 @@ def input_kind(field: Field, column: ColumnProfile) -> Kind | None:
     return None
 
 
-def _string_kind(field: Field, column: ColumnProfile) -> Kind:
-    if column.top and all(_is_date(value) for value, _ in column.top):
+def _string_kind(field: Field, column: ColumnProfile, values: Sequence[str]) -> Kind:
+    if values and all(map(_is_date, values)):
         return Kind.DATETIME
     words = column.words or 0.0
     if words >= WORDS:
         return Kind.TEXT
     # Every row another single word: a name of the row.
-    unique = column.distinct >= 0.99 * (column.rows - column.missing) and column.rows >= _KEY_ROWS
+    share = 0.99 if column.distinct_exact else 0.95
+    unique = column.distinct >= share * (column.rows - column.missing) and column.rows >= _KEY_ROWS
     if unique and words <= 1.0:
         return Kind.KEY
     return Kind.KEY if _is_key(field, column) else Kind.CATEGORY

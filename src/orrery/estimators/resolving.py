@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orrery.data.table import Table
@@ -15,6 +16,8 @@ from orrery.schema import Kind, Schema
 
 if TYPE_CHECKING:
     from orrery.estimators.estimator import Estimator
+
+_HEAD_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Resolved:
             n for n, k in self.estimator.kinds.items() if k is not Kind.KEY and n != self.target.name
         )
 
-    @property
+    @cached_property
     def signature(self) -> Signature:
         """What the model will ask for: the columns that its features read."""
         read = {column for feature in self.estimator.features or () for column in feature.columns}
@@ -48,7 +51,8 @@ def resolve(estimator: Estimator, table: Table) -> Resolved:
     profile = table.describe()
     _check_rows(profile.rows)
     aside = {*estimator.ignore, *([estimator.weight] if estimator.weight else [])} - {estimator.target}
-    inferred = infer(table.schema, profile, estimator.target, estimator.kinds, aside)
+    head = table.head(_HEAD_ROWS).to_arrow()
+    inferred = infer(table.schema, profile, estimator.target, estimator.kinds, aside, head)
     target = fit_target(table, estimator.target, inferred.kinds[estimator.target])
     features = estimator.features
     if features is None:
