@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
-from orrery.display.words import Both, Html, Words, tag, words
+from orrery.display.words import Both, Html, Words, join, tag, words
 
 _LANGUAGES = (("en", "English"), ("zh", "中文"))
 _THEMES = (("auto", Both("Auto", "自动")), ("light", Both("Light", "浅色")), ("dark", Both("Dark", "深色")))
@@ -15,13 +15,13 @@ _THEMES = (("auto", Both("Auto", "自动")), ("light", Both("Light", "浅色")),
 @cache
 def style() -> str:
     """The style sheet that all pages and fragments share."""
-    return (files("orrery.display") / "page.css").read_text("utf-8")
+    return Path(__file__).with_name("page.css").read_text("utf-8")
 
 
 @cache
 def script() -> str:
     """The script of a whole page. Without it everything still reads and switches; it adds tips and memory."""
-    return (files("orrery.display") / "page.js").read_text("utf-8")
+    return Path(__file__).with_name("page.js").read_text("utf-8")
 
 
 def page(title: Words, *body: Html, kicker: Words = "", lead: Words = "", foot: Words = "") -> str:
@@ -54,7 +54,7 @@ def page(title: Words, *body: Html, kicker: Words = "", lead: Words = "", foot: 
 
 def fragment(*body: Html, title: Words = "") -> str:
     """The same look as a piece of another page: what ``_repr_html_`` returns to a notebook."""
-    inner = Html("".join(body))
+    inner = join([words(part) for part in body])
     name = hashlib.sha256(inner.encode()).hexdigest()[:8]
     head = tag("div", tag("strong", title), switches(name, themes=False), class_="bar")
     return tag("div", tag("style", Html(style())), head, inner, class_="orrery piece")
