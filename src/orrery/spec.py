@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Mapping
+from contextvars import ContextVar
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
@@ -144,5 +145,33 @@ class Choice(Spec):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         if "family" not in cls.__dict__:
             return handler(core)
-        members = [cls.member(kind).model_json_schema() for kind in sorted(cls.kinds())]
+        if cls.family in _unfolding.get():  # a member that holds members, at any depth
+            kinds = {"kind": {"enum": sorted(cls.kinds())}}
+            return {"title": cls.__name__, "type": "object", "properties": kinds, "required": ["kind"]}
+        token = _unfolding.set(_unfolding.get() | {cls.family})
+        try:
+            members = [_inlined(cls.member(kind).model_json_schema()) for kind in sorted(cls.kinds())]
+        finally:
+            _unfolding.reset(token)
         return {"title": cls.__name__, "oneOf": members, "discriminator": {"propertyName": "kind"}}
+
+
+_unfolding: ContextVar[frozenset[str]] = ContextVar(
+    "families whose JSON Schema is being written", default=frozenset()
+)
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON Schema with its ``$defs`` put where they are used, for it becomes part of a larger one."""
+    defs = schema.get("$defs", {})
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        found = defs.get(str(node.get("$ref", "")).removeprefix("#/$defs/"), {})
+        return {key: walk(value) for key, value in {**found, **node}.items() if key not in {"$ref", "$defs"}}
+
+    inlined: dict[str, Any] = walk(schema)
+    return inlined

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from orrery.data.codecs.image import encode_png
 from orrery.errors import ModelFormatError, UnknownColumnError
@@ -223,6 +224,11 @@ def test_every_kind_has_a_case() -> None:
 def test_settings_survive_plain_values(case: Case) -> None:
     assert Feature.of(case.feature.to_dict()) == case.feature
     assert case.feature.kind in str(type(case.feature).model_json_schema()["properties"]["kind"])
+
+
+def test_the_family_has_one_json_schema() -> None:
+    members = TypeAdapter(Feature).json_schema()["oneOf"]
+    assert {member["properties"]["kind"]["const"] for member in members} == {*KINDS}
 
 
 @every_case
