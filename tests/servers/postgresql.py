@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 
 @dataclass(frozen=True)
 class Server:
@@ -111,3 +113,14 @@ def _run(folder: Path, command: list[str]) -> None:
         said.seek(0)
         if code != 0:
             raise RuntimeError(f"{command[0]} failed: {said.read()}")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """One server for all tests of a session. Without PostgreSQL they are skipped, by name."""
+    if binaries() is None:
+        if os.environ.get("ORRERY_REQUIRE_SERVERS") == "1":
+            pytest.fail("PostgreSQL is required here, and is not installed")
+        pytest.skip("PostgreSQL is not installed")
+    with running() as server:
+        yield server

@@ -221,6 +221,8 @@ def _of_pictures(present: Any) -> dict[str, Any]:
 
 def merge(left: ColumnSummary, right: ColumnSummary, kind: Any, limit: int) -> ColumnSummary:
     """Of the rows of both; ``kind`` is the column's Arrow type."""
+    if not left.rows or not right.rows:
+        return left if left.rows else right
     counts = _added(left.counts, right.counts)
     if counts is not None and _too_many(counts, limit):
         counts = None
