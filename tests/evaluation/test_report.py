@@ -183,3 +183,11 @@ def test_too_many_slices_are_refused() -> None:
     )
     with pytest.raises(SchemaError, match="more than 200 different values"):
         evaluate([rows], Outcome(Kind.CATEGORY, ("no", "yes")), by="id")
+
+
+def test_a_large_slice_says_that_its_scores_were_rounded(monkeypatch: pytest.MonkeyPatch, make: Make) -> None:
+    monkeypatch.setattr("orrery.evaluation.tally.SLICE_BYTES", 100)
+    report = evaluate([make("binary", 200, 1, False)], Outcome(Kind.CATEGORY, ("no", "yes"), "y"), by="city")
+    assert report.exact
+    assert not any(part.exact for part in report.slices["city"])
+    assert "rounded to 1/1024" in report.to_html()

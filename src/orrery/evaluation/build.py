@@ -200,11 +200,20 @@ def slices(outcome: Outcome, found: Mapping[str, Any]) -> dict[str, tuple[Slice,
     for key, values in found.items():
         if key.startswith("slices:"):
             rows = [
-                Slice(value=value, rows=inner["rows"], metrics=known(read_metrics(outcome, inner)))
+                Slice(
+                    value=value,
+                    rows=inner["rows"],
+                    metrics=known(read_metrics(outcome, inner)),
+                    exact=_exact(inner),
+                )
                 for value, inner in values.items()
             ]
             sliced[key.removeprefix("slices:")] = tuple(sorted(rows, key=lambda s: -s.rows))
     return sliced
+
+
+def _exact(found: Mapping[str, Any]) -> bool:
+    return all(ranking.exact for ranking in found.get("RankingTally", ()))
 
 
 def known(metrics: Mapping[str, float | None]) -> dict[str, float]:

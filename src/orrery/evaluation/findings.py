@@ -70,6 +70,8 @@ class Slice(Spec):
     value: str
     rows: int
     metrics: dict[str, float]
+    exact: bool = True
+    """Whether its ranking metrics are free of rounding: a slice may hold fewer different scores than the whole."""
 
 
 class Picture(Spec):

@@ -146,6 +146,8 @@ def _duel(reports: Reports, same_rows: bool) -> Html:
 
 
 def _signed(gap: float, share: bool) -> str:
+    if gap == 0:
+        return "0"
     text = f"{100 * gap:+.2f} %" if share else f"{gap:+.4g}"
     return text.replace("-", "−")
 
