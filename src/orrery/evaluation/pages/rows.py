@@ -29,9 +29,13 @@ def _sliced(found: Findings, name: str, values: Sequence[Slice]) -> Html:
     rows = [
         [s.value, s.rows, *(_meter(m, s.metrics.get(m.name), best[m.name]) for m in metrics)] for s in values
     ]
-    return card(
-        Both(f"By {name}", f"按 {name}"), table_html(columns, rows, right=range(1, len(columns))), wide=True
+    rounded = Both(
+        "In large slices AUC and the like come from scores rounded to 1/1024 of a unit of log-odds.",
+        "较大分组的 AUC 等指标由舍入到 1/1024 对数几率单位的得分算出。",
     )
+    note: Words = "" if all(s.exact for s in values) else rounded
+    table = table_html(columns, rows, right=range(1, len(columns)), note=note)
+    return card(Both(f"By {name}", f"按 {name}"), table, wide=True)
 
 
 def _ends(metric: Metric, values: Sequence[Slice]) -> tuple[float, float]:
