@@ -149,9 +149,9 @@ def test_what_was_learnt_can_be_read_by_people() -> None:
     plan = FeaturePlan.fit(FEATURES, ory.read(ROWS))
     category = plan.describe()[1]
     assert (category["kind"], category["columns"]) == ("category", ["city"])
-    assert category["learnt"] == {"0": ["Rome", "Bern"]}
+    assert category["learnt"] == {"city": ["Rome", "Bern"]}
     many = FeaturePlan.fit([Category(columns=("id",))], ory.read({"id": list(range(30))}))
-    assert many.describe()[0]["learnt"]["0"][-1] == "… 30 in all"
+    assert many.describe()[0]["learnt"]["id"][-1] == "… 30 in all"
 
 
 def test_other_formats_and_other_tables_are_refused() -> None:

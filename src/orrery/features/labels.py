@@ -52,14 +52,16 @@ class LabelSetTransform(Transform):
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The labels of each column."""
-        arrays = {str(i): state.arrow_texts(column) for i, column in enumerate(self.words)}
+        arrays = {
+            name: state.arrow_texts(column) for name, column in zip(self.inputs, self.words, strict=True)
+        }
         return {"inputs": list(self.inputs)}, arrays
 
     @classmethod
     def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         """Checked. Raises ModelFormatError."""
         inputs = state.columns(values)
-        return cls(inputs, [state.texts(arrays, str(i)) for i in range(len(inputs))])
+        return cls(inputs, [state.texts(arrays, name) for name in inputs])
 
 
 class LabelSet(Feature):

@@ -119,9 +119,8 @@ class FeaturePlan:
         for a single value, BadRowError.
         """
         names = batch.schema.names
-        for name in self.inputs:
-            if name not in names:
-                raise UnknownColumnError(name, names)
+        if missing := [name for name in self.inputs if batch.schema.get_field_index(name) < 0]:
+            raise UnknownColumnError(missing[0], names)
         try:
             lifted = [lift(batch.column(name), form, name) for name, form in self._lifts]
             if not training:

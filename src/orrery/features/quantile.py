@@ -68,8 +68,10 @@ class QuantileTransform(Transform):
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The line of each column."""
         values = {"inputs": list(self.inputs), "flagged": list(self.flagged), "middle": self.middle}
-        arrays = {f"x {i}": state.arrow_floats(ranks.x) for i, ranks in enumerate(self.ranks)}
-        arrays |= {f"y {i}": state.arrow_floats(ranks.y) for i, ranks in enumerate(self.ranks)}
+        arrays = {}
+        for name, ranks in zip(self.inputs, self.ranks, strict=True):
+            arrays[f"values of {name}"] = state.arrow_floats(ranks.x)
+            arrays[f"ranks of {name}"] = state.arrow_floats(ranks.y)
         return values, arrays
 
     @classmethod
@@ -77,11 +79,11 @@ class QuantileTransform(Transform):
         """Checked. Raises ModelFormatError."""
         inputs = state.columns(values)
         ranks = []
-        for i in range(len(inputs)):
-            x = state.floats(arrays, f"x {i}")
+        for name in inputs:
+            x = state.floats(arrays, f"values of {name}")
             if not x.size or (np.diff(x * 0.5) <= 0).any():
                 raise state.broken("quantiles do not rise")
-            ranks.append(Ranks(x, state.floats(arrays, f"y {i}", len(x))))
+            ranks.append(Ranks(x, state.floats(arrays, f"ranks of {name}", len(x))))
         flagged = state.positions(values, "flagged", len(inputs))
         return cls(inputs, ranks, flagged, state.real(values, "middle", 0.0, 0.5))
 

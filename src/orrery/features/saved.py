@@ -67,7 +67,7 @@ def read_parts(table: Any) -> list[Part]:
         table.validate(full=True)
     except pa.ArrowInvalid as error:
         raise broken(str(error)) from None
-    parts = [_part(row) for row in table.combine_chunks().to_batches()[:1] for row in _rows(row)]
+    parts = [_part(row) for batch in table.to_batches() for row in _rows(batch)]
     if not parts:
         raise broken("there is none")
     return parts

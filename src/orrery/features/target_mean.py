@@ -81,10 +81,10 @@ class TargetMeanTransform(Transform):
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Counts and sums per column, value and fold."""
         arrays = {}
-        for i, sums in enumerate(self.sums):
-            arrays[f"words {i}"] = state.arrow_texts(sums.words)
-            arrays[f"counts {i}"] = pa.array(sums.counts.ravel(), pa.int64())
-            arrays[f"sums {i}"] = state.arrow_floats(sums.sums)
+        for name, sums in zip(self.inputs, self.sums, strict=True):
+            arrays[f"words of {name}"] = state.arrow_texts(sums.words)
+            arrays[f"counts of {name}"] = pa.array(sums.counts.ravel(), pa.int64())
+            arrays[f"sums of {name}"] = state.arrow_floats(sums.sums)
         values = {
             "inputs": list(self.inputs),
             "names": list(self.names),
@@ -101,11 +101,13 @@ class TargetMeanTransform(Transform):
         names, folded_by = state.columns(values, "names"), state.columns(values, "folded_by")
         folds = state.whole(values, "folds", 2, _MOST_FOLDS)
         sums = []
-        for i in range(len(inputs)):
-            words = state.texts(arrays, f"words {i}")
+        for name in inputs:
+            words = state.texts(arrays, f"words of {name}")
             cells = (len(words) + 1) * folds
-            counts = state.integers(arrays, f"counts {i}", 0, 2**53, cells).reshape(-1, folds)
-            totals = state.floats(arrays, f"sums {i}", cells * len(names)).reshape(-1, folds, len(names))
+            counts = state.integers(arrays, f"counts of {name}", 0, 2**53, cells).reshape(-1, folds)
+            totals = state.floats(arrays, f"sums of {name}", cells * len(names)).reshape(
+                -1, folds, len(names)
+            )
             sums.append(FoldSums(words, counts, totals))
         return cls(inputs, sums, names, state.real(values, "smoothing", 1e-9, 1e9), folded_by)
 

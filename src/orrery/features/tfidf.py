@@ -67,16 +67,21 @@ class TfidfTransform(Transform):
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The words of each column, and how rare they are."""
         values = {"inputs": list(self.inputs), "ngrams": self.ngrams, "max_words": self.max_words}
-        arrays = {f"words {i}": state.arrow_texts(column) for i, column in enumerate(self.words)}
-        arrays |= {f"rarity {i}": state.arrow_floats(column) for i, column in enumerate(self.rarity)}
+        arrays = {}
+        for name, words, rarity in zip(self.inputs, self.words, self.rarity, strict=True):
+            arrays[f"words of {name}"] = state.arrow_texts(words)
+            arrays[f"rarity in {name}"] = state.arrow_floats(rarity)
         return values, arrays
 
     @classmethod
     def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         """Checked. Raises ModelFormatError."""
         inputs = state.columns(values)
-        words = [state.texts(arrays, f"words {i}") for i in range(len(inputs))]
-        rarity = [state.floats(arrays, f"rarity {i}", len(column)) for i, column in enumerate(words)]
+        words = [state.texts(arrays, f"words of {name}") for name in inputs]
+        rarity = [
+            state.floats(arrays, f"rarity in {name}", len(column))
+            for name, column in zip(inputs, words, strict=True)
+        ]
         if any((column < 1).any() for column in rarity):
             raise state.broken("a word is less rare than one that is everywhere")
         ngrams = state.whole(values, "ngrams", 1, 5)

@@ -59,13 +59,15 @@ class TokensTransform(Transform):
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The words of each column."""
         values = {"inputs": list(self.inputs), "ngrams": self.ngrams, "max_words": self.max_words}
-        return values, {str(i): state.arrow_texts(column) for i, column in enumerate(self.words)}
+        return values, {
+            name: state.arrow_texts(column) for name, column in zip(self.inputs, self.words, strict=True)
+        }
 
     @classmethod
     def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         """Checked. Raises ModelFormatError."""
         inputs = state.columns(values)
-        words = [state.texts(arrays, str(i)) for i in range(len(inputs))]
+        words = [state.texts(arrays, name) for name in inputs]
         return cls(
             inputs, words, state.whole(values, "ngrams", 1, 5), state.whole(values, "max_words", 1, 1_000_000)
         )
