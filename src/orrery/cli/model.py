@@ -122,6 +122,9 @@ def delete(
     typer.echo(f"Deleted {what}.", err=True)
 
 
+_HEADLINES = ("accuracy", "log_loss", "rmse", "r2")
+
+
 def _version(model: str) -> Version:
     url = ModelUrl.parse(model if model.startswith("models:") else f"models:/{model}")
     return open_registry().get(url.name, url.which)
@@ -129,12 +132,13 @@ def _version(model: str) -> Version:
 
 def _row(version: Version) -> dict[str, Any]:
     figures = {name: value for name, value in version.metrics.items() if isinstance(value, int | float)}
+    shown = [name for name in _HEADLINES if name in figures][:2] or list(figures)[:2]
     return {
         "name": version.name,
         "version": version.version,
         "aliases": list(version.aliases),
         "created": version.created[:16].replace("T", " "),
-        "metrics": dict(list(figures.items())[:3]),
+        "metrics": {name: figures[name] for name in shown},
         "note": version.note,
     }
 

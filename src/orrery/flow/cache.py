@@ -10,6 +10,8 @@ environment (Python, Orrery, and the packages that the operator uses). On disk, 
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import platform
@@ -23,6 +25,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+import orrery
 from orrery import __version__
 from orrery.errors import SettingsError
 from orrery.flow import ports
@@ -88,13 +91,22 @@ def record_of(
 
 def environment(operator: Operator[..., Any]) -> dict[str, str]:
     """Versions of what an operator computes with."""
-    found = {"python": platform.python_version(), "orrery": __version__}
+    found = {"python": platform.python_version(), "orrery": f"{__version__}+{_own_code()}"}
     for package in operator.options.uses:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+@functools.cache
+def _own_code() -> str:
+    """A hash of Orrery's own code: between two releases, an edit of it counts as a change."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(orrery.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 class Cache:
@@ -184,7 +196,7 @@ def trace(last: Record | None, now: Record, node: str, roots: dict[str, str]) ->
         roots[node] = f"{node}: {own[0]}"
     elif fed:
         roots[node] = next((roots[n] for n in _parents(now) if n in roots), f"{node}: {fed[0]}")
-    return [*own, *fed]
+    return [*own, *(phrase for phrase in fed if not own or own[0] not in phrase)]
 
 
 def decide(cache: Cache, last: Record | None, now: Record, changed: Sequence[str]) -> tuple[Action, str]:
