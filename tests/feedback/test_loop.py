@@ -1,4 +1,4 @@
-"""The loop: publish, record, outcomes, drift, retrain, promote, roll back; with a real recorder and registry."""
+"""The loop: publish, record, outcomes, drift, retrain, promote, roll back; nothing of it played."""
 
 from __future__ import annotations
 

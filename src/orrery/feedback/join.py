@@ -101,16 +101,13 @@ def quality_over_time(name: str, every: Literal["hour", "day", "week", "month"] 
     spans = flat.group_by(["since", "version"]).aggregate([("figure", "mean"), ("figure", "count")])
     spans = spans.sort_by([("since", "ascending"), ("version", "ascending")])
     mean = spans.column("figure_mean")
-    return read(
-        pa.table(
-            {
-                "since": spans.column("since"),
-                "version": spans.column("version"),
-                "rows": spans.column("figure_count"),
-                measure: pc.sqrt(mean) if measure == "rmse" else mean,
-            }
-        )
-    )
+    columns: dict[str, Any] = {
+        "since": spans.column("since"),
+        "version": spans.column("version"),
+        "rows": spans.column("figure_count"),
+        measure: pc.sqrt(mean) if measure == "rmse" else mean,
+    }
+    return read(pa.table(columns))
 
 
 def _last(ids: Any, times: Any) -> dict[str, int]:

@@ -9,6 +9,7 @@ import datetime as dt
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from orrery import settings
 from orrery.data.table import Table
@@ -116,7 +117,7 @@ def compare_and_decide(
     target = model.signature.target
     rule = rule or Rule()
     rule = rule.replace(metric=rule.metric or HEADLINE[target.kind])
-    facts = {"name": name, "challenger": version.version, "rule": rule, "time": _now()}
+    facts: dict[str, Any] = {"name": name, "challenger": version.version, "rule": rule, "time": _now()}
     champion = next((v for v in registry.versions(name) if CHAMPION in v.aliases), None)
     if champion is None:
         return Decision(**facts, promoted=True, reason="it is the first: there is no champion yet")
@@ -134,7 +135,10 @@ def compare_and_decide(
     old = load(f"models:/{name}/{champion.version}").evaluate(test).metrics
     new = model.evaluate(test).metrics
     promoted, reason = decide(old, new, rule)
-    scores = {"champion_score": old[str(rule.metric)], "challenger_score": new[str(rule.metric)]}
+    scores: dict[str, Any] = {
+        "champion_score": old[str(rule.metric)],
+        "challenger_score": new[str(rule.metric)],
+    }
     return Decision(**facts, **scores, metric=rule.metric, promoted=promoted, reason=reason)
 
 
@@ -160,7 +164,13 @@ def rollback(name: str, *, registry: FolderRegistry | None = None) -> Version:
             hint=f"Name a version: orrery model alias {name} champion VERSION",
         )
     current = champions[-1]
-    facts = {"name": name, "promoted": True, "challenger": before, "champion": current, "time": _now()}
+    facts: dict[str, Any] = {
+        "name": name,
+        "promoted": True,
+        "challenger": before,
+        "champion": current,
+        "time": _now(),
+    }
     carry_out(Decision(**facts, reason=f"rolled back from version {current}"), registry)
     return registry.get(name, before)
 
