@@ -71,7 +71,7 @@ class Slice(Spec):
     rows: int
     metrics: dict[str, float]
     exact: bool = True
-    """Whether AUC and the like are free of rounding: a slice may keep fewer different scores than the whole."""
+    """Whether AUC and so on are free of rounding; a slice keeps fewer different scores than the whole."""
 
 
 class Picture(Spec):
