@@ -80,7 +80,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any])
     except OSError as error:
         raise FitError(
             f"The checkpoint {path} cannot be written: {error.strerror or error}.",
-            hint="Make room or choose another folder; folder=None trains without checkpoints.",
+            hint="Make room, or choose another place with folder= or ORRERY_HOME.",
         ) from None
     return path
 
