@@ -9,6 +9,7 @@ from orrery.display import Both, Html, facts, figure, fragment, table_html, tile
 
 if TYPE_CHECKING:
     from orrery.estimators.model import Model
+    from orrery.learners.learner import Predictor
 
 _FIGURES = 4  # headline metrics shown at the top
 
@@ -32,10 +33,17 @@ def describe(model: Model) -> dict[str, Any]:
         "features": model.plan.describe(),
         "learner": model.settings.get("learner"),
         "predictor": model.predictor.kind,
+        "learnt": _learnt(model.predictor),
         "notes": list(model.notes),
         "metrics": model.metrics,
         "lineage": model.lineage,
     }
+
+
+def _learnt(predictor: Predictor) -> dict[str, Any]:
+    """What a predictor tells of itself, where it does."""
+    tell = getattr(predictor, "describe", dict)
+    return dict(tell())
 
 
 def model_html(model: Model) -> str:
