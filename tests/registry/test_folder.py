@@ -175,6 +175,10 @@ def test_a_killed_writer_leaves_a_registry_that_works(registry: FolderRegistry, 
     assert registry.versions() == []
     assert registry.publish(folder, "digits").version == 1
     assert [v.version for v in registry.versions()] == [1]
+    (left,) = _leftovers(registry)
+    os.utime(registry.root / left, (0, 0))
+    registry.publish(folder, "digits")
+    assert _leftovers(registry) == []
 
 
 def test_a_full_disk_changes_nothing(registry: FolderRegistry, folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ from orrery.registry.registry import CHAMPION, LATEST, AliasChange, Version, che
 
 _CARD = "version.json"
 _CARD_BYTES = 64 << 20
+_LEFT_S = 86_400
 
 
 class FolderRegistry:
@@ -61,6 +63,7 @@ class FolderRegistry:
                 _copy(source, aside / ("model" if source.is_dir() else "model.zip"))
                 with locked(self.root, f"publishing {name}", self.wait_s):
                     home.mkdir(exist_ok=True)
+                    self._sweep()
                     ledger = Ledger.read(home)
                     number = max([ledger.last, *_numbers(home)]) + 1
                     write_json(aside / _CARD, {"created": now(), "note": note, **card})
@@ -124,6 +127,13 @@ class FolderRegistry:
             place.rename(trash)  # gone at once for readers, whatever happens to the slow part
         shutil.rmtree(trash, ignore_errors=True)
 
+    def _sweep(self) -> None:
+        """Remove what killed writers left behind, once it is a day old."""
+        for pattern in (".incoming-*", ".deleted-*"):
+            for left in self.root.glob(pattern):
+                if time.time() - left.stat().st_mtime > _LEFT_S:
+                    shutil.rmtree(left, ignore_errors=True)
+
     def _names(self) -> list[str]:
         if not self.root.is_dir():
             return []
@@ -180,7 +190,7 @@ def open_registry(url: str | Path | None = None) -> FolderRegistry:
             f"A registry is a folder; {place.partition('://')[0]!r} is not supported.",
             hint="Set ORRERY_REGISTRY__URL to the path of a folder.",
         )
-    return FolderRegistry(Path(place))
+    return FolderRegistry(Path(place).absolute())
 
 
 def _numbers(home: Path) -> list[int]:
@@ -194,6 +204,8 @@ def _numbers(home: Path) -> list[int]:
 
 def _read_card(source: Path) -> dict[str, Any]:
     """The metrics and lineage that a saved model carries. Raises ModelFormatError if it is none."""
+    if not source.exists():
+        raise ModelNotFoundError(f"There is no saved model at {str(source)!r}.")
     try:
         if source.is_dir():
             with (source / "model.json").open("rb") as file:

@@ -113,7 +113,19 @@ def _conversion(kind: pa.DataType) -> Callable[[Any], Any]:
         return lambda v: decimal.Decimal(str(v))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _text
+    if pa.types.is_integer(kind):
+        return _whole
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = _conversion(kind.value_type)
+        return lambda v: [None if each is None else inner(each) for each in v]
     return lambda v: v
+
+
+def _whole(value: Any) -> Any:
+    """Arrow would cut off the fraction without a word."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(value)
+    return value
 
 
 def _text(value: object) -> str:

@@ -43,17 +43,17 @@ _SOON_S, _LATE_S = 1.0, 20.0  # a lone prediction is on disk after a second; a s
 _log = logging.getLogger("orrery.serving")
 
 
-def predictions_folder(name: str) -> Path:
+def predictions_folder(name: str, home: Path | None = None) -> Path:
     """Where the predictions of a model are recorded, a folder per version."""
-    return settings.home() / "feedback" / name / "predictions"
+    return (home or settings.home()) / "feedback" / name / "predictions"
 
 
-def outcomes_folder(name: str) -> Path:
+def outcomes_folder(name: str, home: Path | None = None) -> Path:
     """Where the outcomes of a model's predictions are kept."""
-    return settings.home() / "feedback" / name / "outcomes"
+    return (home or settings.home()) / "feedback" / name / "outcomes"
 
 
-def write_outcomes(name: str, table: pa.Table) -> int:
+def write_outcomes(name: str, table: pa.Table, home: Path | None = None) -> int:
     """Keep outcomes: a column ``id``, and one more that says what happened. Returns the number of rows.
 
     They are on disk when this returns. Raises OSError where they cannot be written.
@@ -62,7 +62,7 @@ def write_outcomes(name: str, table: pa.Table) -> int:
     now = pa.array([time.time_ns() // 1000] * len(table), pa.int64()).cast(pa.timestamp("us", "UTC"))
     ids: Any = table.column("id").cast(pa.string())
     happened: Any = table.column(column)
-    write_aside(pa.table({"id": ids, "time": now, "outcome": happened}), outcomes_folder(name))
+    write_aside(pa.table({"id": ids, "time": now, "outcome": happened}), outcomes_folder(name, home))
     return len(table)
 
 
@@ -76,7 +76,8 @@ class Recorder:
     (0, 0)
     """
 
-    def __init__(self, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(self, home: Path | None = None, ring_bytes: int = RING_BYTES) -> None:
+        self.home = home
         self.ring_bytes = ring_bytes
         self.waiting_bytes = 0
         self.written = 0
@@ -163,7 +164,7 @@ class Recorder:
         for (name, version, _), group in groups.items():
             rows = sum(len(answered.ids) for answered in group)
             try:
-                write_aside(predictions_table(group), predictions_folder(name) / str(version))
+                write_aside(predictions_table(group), predictions_folder(name, self.home) / str(version))
                 self.written += rows
             except Exception as error:  # a record that cannot be kept must not stop the thread
                 self.lost += rows

@@ -82,6 +82,7 @@ class Route:
         elif self._url is None or not self._url.name:
             self._live = _proved(Model.load(self.what), self.name, 0)
         else:
+            self.registry = self.registry or open_registry()
             self._live = self._opened(self._wanted())
             if not isinstance(self._url.which, int):
                 self._thread = threading.Thread(target=self._watch, name="orrery-route", daemon=True)
@@ -103,10 +104,9 @@ class Route:
         self.close()
 
     def _wanted(self) -> Version:
-        if self._url is None:
-            raise RuntimeError("A model in hand has no versions.")
-        registry = self.registry or open_registry()
-        return registry.get(self._url.name, self._url.which)
+        if self._url is None or self.registry is None:
+            raise RuntimeError("Only a published model has versions.")
+        return self.registry.get(self._url.name, self._url.which)
 
     def _opened(self, version: Version) -> Live:
         return _proved(Model.load(version.path), self.name, version.version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import Any
 
@@ -23,6 +24,20 @@ async def read_body(request: Request, seat: Seat) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
+    try:
+        async with asyncio.timeout(seat.desk.limits.read_s):
+            body = await _arrived(request, seat, limit)
+    except TimeoutError:
+        raise BadRequestError(f"The body did not arrive in {seat.desk.limits.read_s:g} s.") from None
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding in {"", "identity"}:
+        return body
+    unpacked = unpack(body, encoding, limit)
+    seat.hold(len(unpacked))
+    return unpacked
+
+
+async def _arrived(request: Request, seat: Seat, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
@@ -31,13 +46,7 @@ async def read_body(request: Request, seat: Seat) -> bytes:
             raise _too_large(limit)
         seat.hold(len(part))
         parts.append(part)
-    body = b"".join(parts)
-    encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding in {"", "identity"}:
-        return body
-    unpacked = unpack(body, encoding, limit)
-    seat.hold(len(unpacked))
-    return unpacked
+    return b"".join(parts)
 
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orrery.errors import ModelNotFoundError, OverloadedError
@@ -53,11 +54,14 @@ class Desk:
     Everything but the model itself runs on the event loop's thread.
     """
 
-    def __init__(self, route: Route, recorder: Recorder | None, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self, route: Route, recorder: Recorder | None, limits: Limits, metrics: Metrics, home: Path
+    ) -> None:
         self.route = route
         self.recorder = recorder
         self.limits = limits
         self.metrics = metrics
+        self.home = home
         self.waiting_bytes = 0
         self.waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="orrery-model")

@@ -24,5 +24,7 @@ class Limits(Spec):
     """Read or waiting at once; beyond it the answer is 503."""
     connections: int = Field(default=2_000, gt=0)
     """Open at once; beyond it the answer is 503."""
+    read_s: float = Field(default=60.0, gt=0)
+    """Seconds that the body of a request may take to arrive."""
     drain_s: int = Field(default=20, gt=0)
     """Seconds that requests have to end when the service stops."""

@@ -34,7 +34,9 @@ async def take(desk: Desk, request: Request) -> Response:
         table = outcomes_table(rows, live.runner.signature.target)
         loop = asyncio.get_running_loop()
         try:
-            kept = await loop.run_in_executor(None, write_outcomes, live.name, table) if rows else 0
+            kept = (
+                await loop.run_in_executor(None, write_outcomes, live.name, table, desk.home) if rows else 0
+            )
         except OSError as error:
             raise OverloadedError(
                 f"The outcomes could not be kept: {error.strerror}.", hint="None was; send them again later."

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from orrery import settings
 from orrery.errors import PortInUseError, ServingError, SettingsError
 from orrery.estimators.model import Model
 from orrery.extras import require
@@ -45,7 +46,8 @@ def serve(
     with ExitStack() as undo:
         listener = undo.enter_context(_listen(host, port))
         route = undo.enter_context(Route(model, name=name))
-        service = Service(route, Recorder() if record else None, limits or Limits(), listener)
+        recorder = Recorder(settings.home().absolute()) if record else None
+        service = Service(route, recorder, limits or Limits(), listener)
         undo.callback(service.close)
         service.start()
         undo.pop_all()
@@ -88,7 +90,8 @@ class Service:
         from orrery.serving.online.desk import Desk
         from orrery.serving.online.metrics import Metrics
 
-        desk = Desk(self.route, self.recorder, self.limits, Metrics(self.route, self.recorder))
+        metrics = Metrics(self.route, self.recorder)
+        desk = Desk(self.route, self.recorder, self.limits, metrics, settings.home().absolute())
         config = uvicorn.Config(
             app_of(desk),
             lifespan="off",
@@ -157,11 +160,13 @@ class Service:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises PortInUseError that names a free port."""
+    if not 0 <= port < 1 << 16:
+        raise SettingsError(f"A port is a number from 0 to 65535, not {port}.")
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (socket.gaierror, OverflowError) as error:
+    except socket.gaierror as error:
         raise SettingsError(f"{host!r}, port {port}, is no address to listen at: {error}.") from None
     listener = socket.socket(family, kind, protocol)
     try:

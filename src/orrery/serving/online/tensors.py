@@ -33,7 +33,8 @@ DTYPES = {
     "FP32": "<f4",
     "FP64": "<f8",
 }
-"""Datatypes of fixed width, and how NumPy calls their little-endian bytes. BF16 and BYTES are apart."""
+"""Datatypes of fixed width, and how NumPy calls their little-endian bytes."""
+_DATATYPES = (*DTYPES, "BF16", "BYTES")
 _OF_ARROW = {"bool": "BOOL", "halffloat": "FP16", "float": "FP32", "double": "FP64"} | {
     name.lower(): name for name in DTYPES if "INT" in name
 }
@@ -98,8 +99,8 @@ def _check_head(tensor: object) -> tuple[str, int | None]:
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise BadRequestError("Each input is an object with 'name', 'shape', 'datatype' and data.")
     name, datatype, shape = tensor["name"], tensor.get("datatype"), tensor.get("shape")
-    if datatype not in {*DTYPES, "BF16", "BYTES"}:
-        allowed = listing([*DTYPES, "BF16", "BYTES"], most=20)
+    if datatype not in _DATATYPES:
+        allowed = listing(_DATATYPES, most=20)
         raise BadRequestError(f"Input {name!r} has the datatype {datatype!r:.40}; there are {allowed}.")
     if (
         not isinstance(shape, list)

@@ -29,7 +29,8 @@ def columns_of(rows: Sequence[Mapping[str, Any]], signature: Signature, place: s
 
     A column that no row has is an error; in a row without it, the value is missing.
     """
-    signature.check(dict.fromkeys(name for row in rows for name in row))
+    if rows:
+        signature.check(dict.fromkeys(name for row in rows for name in row))
     columns: dict[str, list[object]] = {}
     for field in signature.inputs.each():
         values = [row.get(field.name) for row in rows]
