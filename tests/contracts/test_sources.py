@@ -17,21 +17,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from psycopg import sql as pgsql
+from tests.servers.postgresql import Server, postgresql
 
 from orrery.data.table import Table, read
 from orrery.errors import OrreryError, SettingsError, UnknownColumnError
-from tests.servers.postgresql import Server, postgresql
 
 __all__ = ["postgresql"]
 
 SIZE = 'the "size"'
 NAMES = ("id", SIZE, "城市 😀")
 ROWS: list[dict[str, Any]] = [
-    {"id": i, SIZE: None if i % 7 == 3 else i * 0.25 - 3.5, "城市 😀": None if i % 5 == 4 else f"name '{i % 3}' é"}
+    {
+        "id": i,
+        SIZE: None if i % 7 == 3 else i * 0.25 - 3.5,
+        "城市 😀": None if i % 5 == 4 else f"name '{i % 3}' é",
+    }
     for i in range(137)
 ]
 COLUMNS = {name: [row[name] for row in ROWS] for name in NAMES}
-ARROW = pa.table({"id": pa.array(COLUMNS["id"], pa.int64()), SIZE: COLUMNS[SIZE], "城市 😀": COLUMNS["城市 😀"]})
+ARROW = pa.table(
+    {"id": pa.array(COLUMNS["id"], pa.int64()), SIZE: COLUMNS[SIZE], "城市 😀": COLUMNS["城市 😀"]}
+)
 
 Make = Callable[[list[dict[str, Any]]], Table]
 
@@ -152,7 +158,10 @@ def test_columns_come_in_the_order_asked_for(make: Make) -> None:
     ("condition", "keep"),
     [
         ("id >= 100", lambda r: r["id"] >= 100),
-        ('"the ""size""" > 2.5 and id < 60', lambda r: r[SIZE] is not None and r[SIZE] > 2.5 and r["id"] < 60),
+        (
+            '"the ""size""" > 2.5 and id < 60',
+            lambda r: r[SIZE] is not None and r[SIZE] > 2.5 and r["id"] < 60,
+        ),
         ("\"城市 😀\" = 'name ''1'' é'", lambda r: r["城市 😀"] == "name '1' é"),
         ('"城市 😀" is null or id in (1, 2)', lambda r: r["城市 😀"] is None or r["id"] in (1, 2)),
         ("not (id between 3 and 130)", lambda r: not 3 <= r["id"] <= 130),

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests of data."""
+"""PostgreSQL for the tests of data."""
 
 from __future__ import annotations
 

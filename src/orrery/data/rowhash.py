@@ -24,8 +24,17 @@ Hashes = NDArray[np.uint64]
 
 _MISSING = np.uint64(0x9E3779B97F4A7C15)
 _SHORT = 64  # bytes; longer values go through BLAKE2, whose cost per call no longer matters then
-_BYTES = np.random.Generator(np.random.Philox(0x0E)).integers(0, 2**64, 256, np.uint64)  # one word per byte
 _POWERS = np.cumprod(np.full(_SHORT, 0x9FB21C651E98DF25, np.uint64), dtype=np.uint64)  # odd: never vanish
+
+
+def _mix(words: Hashes) -> Hashes:
+    """SplitMix64's finisher: every bit of the input changes every bit of the output (Steele et al. 2014)."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+_BYTES = _mix(np.arange(1, 257, dtype=np.uint64) * _MISSING)  # one random word per byte
 
 
 def row_hashes(batch: RecordBatch, columns: Sequence[str] | None = None, seed: int = 0) -> Hashes:
@@ -76,13 +85,6 @@ def text_hash(text: str) -> int:
     return int.from_bytes(
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
     )
-
-
-def _mix(words: Hashes) -> Hashes:
-    """SplitMix64's finisher: every bit of the input changes every bit of the output (Steele et al. 2014)."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
 
 
 def _present_hashes(column: Any) -> Hashes:

@@ -58,7 +58,9 @@ def size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
     try:
         with _opened(data, max_pixels) as picture:
             width, height = picture.size
-            if picture.getexif().get(_ORIENTATION) in _ROTATED:
+            # Pillow would unpack a whole PNG to look for EXIF behind the pixels.
+            has_exif = picture.format != "PNG" or "exif" in picture.info
+            if has_exif and picture.getexif().get(_ORIENTATION) in _ROTATED:
                 width, height = height, width
             return height, width, _CHANNELS.get(picture.mode, 3)
     except BadRowError:

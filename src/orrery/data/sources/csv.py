@@ -190,10 +190,15 @@ class Csv:
 
     def _names(self, path: str) -> tuple[list[str], int]:
         """The column names, and how many records at the beginning are not rows."""
-        with self._text(path, errors="strict") as text:
+        with self._text(path) as text:
             first = next(csv.reader(text, delimiter=self._delimiter(path)), None)
         if first is None:
             raise SourceError(f"{files.shown(path)} is empty: it has not even a line of column names.")
+        if any("\udc80" <= c <= "\udcff" for name in first for c in name):
+            raise SourceError(
+                f"The column names of {files.shown(path)} are not {self.encoding}.",
+                hint="Say it with encoding=.",
+            )
         if self.header is True:
             names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(first)]
         elif self.header is False:
@@ -215,9 +220,9 @@ class Csv:
         return len(self._names(path)[0]) > 1
 
     @contextmanager
-    def _text(self, path: str, errors: str = "replace") -> Iterator[Any]:
+    def _text(self, path: str) -> Iterator[Any]:
         with files.unpacked(path, self.encoding) as file:
-            yield io.TextIOWrapper(io.BufferedReader(file), "utf-8-sig", errors=errors, newline="")
+            yield io.TextIOWrapper(io.BufferedReader(file), "utf-8-sig", errors="surrogateescape", newline="")
 
     def fingerprint(self) -> str:
         """A hash of the files' bytes."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import pyarrow as pa
 
@@ -40,7 +40,7 @@ class PostgreSql:
         parts = urlsplit(place)
         asked = dict(parse_qsl(parts.query))
         self.connection = connection or asked.pop("connection", None)
-        self.place = urlunsplit(parts._replace(query=urlencode(asked)))
+        self.place = _joined(parts, parts.netloc, urlencode(asked))
         self.query = query
         self.table = table
         self.bytes_read = 0
@@ -67,7 +67,7 @@ class PostgreSql:
         }
         given = {**limits, **dict(parse_qsl(parts.query))}
         query = "&".join(f"{k}={_percent(v)}" for k, v in given.items())
-        return urlunsplit(parts._replace(scheme="postgresql", query=query))
+        return _joined(parts, parts.netloc, query)
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -205,10 +205,15 @@ class PostgreSql:
         parts = urlsplit(self.place)
         user, at, host = parts.netloc.rpartition("@")
         asked = [(k, v) for k, v in parse_qsl(parts.query) if "password" not in k.lower()]
-        return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host, query=urlencode(asked)))
+        return _joined(parts, user.partition(":")[0] + at + host, urlencode(asked))
 
     def __repr__(self) -> str:
         return self._shown() if self.connection is None else f"postgresql connection {self.connection!r}"
+
+
+def _joined(parts: SplitResult, netloc: str, query: str) -> str:
+    """An address again; urllib would drop the slashes where no host is named."""
+    return f"postgresql://{netloc}{parts.path}{'?' if query else ''}{query}"
 
 
 def _percent(value: str) -> str:

@@ -25,6 +25,7 @@ from orrery.spec import stable_key
 
 _BATCH = 8_192
 _BATCH_BYTES = 64 << 20
+_FIRST = 64  # rows, until it is known how large they are
 
 
 class Sqlite:
@@ -123,12 +124,11 @@ class Sqlite:
         line = 1
         with self._open() as link:
             cursor = link.execute(query)
-            rows = _BATCH
+            rows = _FIRST
             while found := cursor.fetchmany(rows):
                 batch, size = self._batch(found, wanted, line)
                 self.bytes_read += size
                 line += len(found)
-                # Rows of large pictures come fewer at a time.
                 rows = max(1, min(_BATCH, _BATCH_BYTES * len(found) // max(size, 1)))
                 yield batch
 

@@ -1,0 +1,164 @@
+"""PostgreSQL, a real server: types kept, secrets kept, work handed down, a server that goes away."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import json
+
+import psycopg
+import pytest
+from tests.servers.postgresql import Server, running
+
+from orrery.data.table import Table, read
+from orrery.errors import OrreryError, SettingsError, SourceError
+
+CREATE = """
+create type mood as enum ('good', 'bad');
+create schema shop;
+create table shop.things (
+  i int, b bigint, s smallint, n numeric(12, 3), u numeric, f float8, r real, t text, v varchar(9), c char(4),
+  d date, ts timestamp, tz timestamptz, ti time, bo bool, by bytea, j jsonb, uu uuid, m mood,
+  ia int[], ta text[], na numeric[], "weird "" 名 😀" int
+);
+insert into shop.things select g, g * 10000000000, g, g * 1.125, g / 4.0, g / 3.0, g / 4.0, 'text ' || g, 'v', 'c',
+  date '2020-01-01' + g, timestamp '2020-01-01' + g * interval '1 hour', timestamptz '2020-01-01 00:00+02',
+  time '10:00', g % 2 = 0, '\\x00ff', '{"a": 1}', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'good',
+  array[g, null], array['x', 'y'], array[1.5, g], g from generate_series(1, 5) g;
+insert into shop.things default values;
+"""
+
+
+@pytest.fixture(scope="module")
+def things(postgresql: Server) -> Table:
+    with psycopg.connect(postgresql.url, autocommit=True) as link:
+        link.execute(CREATE)
+    return read(postgresql.url, table="shop.things")
+
+
+def test_types_are_kept(things: Table) -> None:
+    assert {f.name: f.type for f in things.schema.fields} == {
+        "i": "int32", "b": "int64", "s": "int16", "n": "decimal128(12, 3)", "u": "decimal128(21, 20)",
+        "f": "double", "r": "float", "t": "string", "v": "string", "c": "string", "d": "date32[day]",
+        "ts": "timestamp[us]", "tz": "timestamp[us, tz=UTC]", "ti": "time64[us]", "bo": "bool", "by": "binary",
+        "j": "string", "uu": "string", "m": "string", "ia": "list<item: int32>", "ta": "list<item: string>",
+        "na": "list<item: double>", 'weird " 名 😀': "int32",
+    }  # fmt: skip
+    first, *_, last = things.to_rows()
+    assert (first["n"], first["u"]) == (decimal.Decimal("1.125"), decimal.Decimal("0.25"))
+    assert first["tz"] == dt.datetime(2019, 12, 31, 22, tzinfo=dt.UTC)
+    assert (first["ti"], first["by"], first["ia"], first["na"]) == (
+        dt.time(10),
+        b"\x00\xff",
+        [1, None],
+        [1.5, 1.0],
+    )
+    assert json.loads(first["j"]) == {"a": 1}
+    assert set(last.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("condition", "ids", "there"),
+    [
+        ("i > 2", [3, 4, 5], True),
+        ("n > 1.2 and t = 'text 3'", [3], True),
+        ("d >= '2020-01-04'", [3, 4, 5], True),
+        ("ts < '2020-01-01 02:00:00'", [1], True),
+        ("tz > '2019-12-31 23:00:00'", [], True),
+        ('"weird "" 名 😀" in (2, 4)', [2, 4], True),
+        ("u is null", [None], True),
+        ("c = 'c' and i < 3", [1, 2], True),
+        ("lower(t) like '%3'", [3], False),
+        ("t > 'text 3'", [4, 5], False),
+    ],
+)
+def test_conditions_are_handed_down(
+    things: Table, condition: str, ids: list[int | None], there: bool
+) -> None:
+    table = things.where(condition)
+    assert [row["i"] for row in table.select("i").to_rows()] == ids
+    assert table.count() == len(ids)
+    assert ("there" in table.explain()) is there
+
+
+def test_queries_are_answered_by_the_server(things: Table) -> None:
+    answer = (
+        things.where("i > 1").select("i", "t").sql('select count(*) as n, max(t collate "C") as m from this')
+    )
+    assert answer.to_rows() == [{"n": 4, "m": "text 5"}]
+    assert answer._pipeline.steps == ()
+
+
+def test_numbers_without_scale_keep_all_their_digits(postgresql: Server) -> None:
+    query = "select v::numeric as v from (values ('123456789012345678901234567890.5'), ('0.000000001'), ('NaN')) x(v)"
+    table = read(postgresql.url, query=query)
+    assert table.schema["v"].type == "decimal128(38, 9)" or table.schema["v"].type.startswith(
+        "decimal256(39, 9"
+    )
+    values = [row["v"] for row in table.to_rows()]
+    assert values == [
+        decimal.Decimal("123456789012345678901234567890.5"),
+        decimal.Decimal("0.000000001"),
+        None,
+    ]
+
+
+def test_the_password_is_never_shown(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = postgresql.password
+    table = read(postgresql.url, query="select 1 as a")
+    shown = [repr(table), json.dumps(table.to_dict()), table.explain(), table._repr_html_()]
+    with pytest.raises(SourceError) as caught:
+        read(postgresql.url.replace("/postgres", "/nowhere"), query="select 1 as a").count()
+    shown.append(str(caught.value))
+    with pytest.raises(SourceError) as caught:
+        read(postgresql.url.replace(secret, "wrong-secret"), query="select 1 as a").count()
+    shown.append(str(caught.value))
+    assert not [text for text in shown if secret in text or "wrong-secret" in text]
+    monkeypatch.setenv("ORRERY_CONNECTION__MY_SHOP", postgresql.url)
+    for named in (read("postgresql://", query="select 1 as a", connection="my-shop"),
+                  read("postgresql://?connection=my-shop", query="select 1 as a")):  # fmt: skip
+        assert named.to_rows() == [{"a": 1}]
+        assert Table.from_dict(named.to_dict()).to_rows() == [{"a": 1}]
+        assert secret not in repr(named) + json.dumps(named.to_dict())
+    with pytest.raises(SettingsError, match="ORRERY_CONNECTION__OTHER"):
+        read("postgresql://", query="select 1 as a", connection="other").count()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({}, "'shop.things'"),
+        ({"table": "nope"}, "does not exist"),
+        ({"query": "select nope from shop.things"}, "does not exist"),
+        ({"query": "drop table shop.things"}, "must be one SELECT"),
+        ({"query": "select 1 as a, 2 as a"}, "two columns named 'a'"),
+        ({"query": "select nextval('x') as a"}, "does not exist"),
+    ],
+)
+def test_what_cannot_be_asked_is_told(
+    postgresql: Server, things: Table, settings: dict[str, str], says: str
+) -> None:
+    with pytest.raises(OrreryError, match=says):
+        read(postgresql.url, **settings).count()  # type: ignore[arg-type]  # query and table are texts
+
+
+def test_nothing_can_be_written(postgresql: Server) -> None:
+    with psycopg.connect(postgresql.url, autocommit=True) as link:
+        link.execute("create sequence counting")
+    with pytest.raises(SourceError, match="read-only"):
+        read(postgresql.url, query="select nextval('counting') as a").to_rows()
+
+
+def test_a_server_that_goes_away_half_way_is_told() -> None:
+    with running() as server:
+        query = "select g, repeat('x', 1000) as x from generate_series(1, 2000000) g"
+        batches = read(server.url, query=query).batches()
+        next(batches)
+        server.stop()
+        with pytest.raises(SourceError, match="127.0.0.1"):
+            for _ in batches:
+                pass
+        with pytest.raises(SourceError, match="127.0.0.1"):
+            read(server.url, query="select 1 as a").count()
+        server.start()
+        assert read(server.url, query="select 1 as a").count() == 1
