@@ -79,7 +79,7 @@ def test_steps_are_wired_in_python() -> None:
 
 
 def test_an_unknown_argument_is_told_with_a_suggestion() -> None:
-    with pytest.raises(FlowError, match="no 'tabel'.*Did you mean 'table'"):
+    with pytest.raises(FlowError, match=r"no 'tabel'.*Did you mean 'table'"):
         cut.node("x", tabel=None)
 
 

@@ -59,7 +59,9 @@ def test_two_nodes_of_one_id() -> None:
     assert findings(twice) == ["flow.yaml:7 ORR003 Two nodes have the id 'rows'. Rename one of them."]
 
 
-@pytest.mark.parametrize("value", ["", "3", "[]", "spec: {}", "spec: {nodes: []}", "spec: {nodes: [3]}", "a: {b: c}"])
+@pytest.mark.parametrize(
+    "value", ["", "3", "[]", "spec: {}", "spec: {nodes: []}", "spec: {nodes: [3]}", "a: {b: c}"]
+)
 def test_rubbish_gives_findings(value: str) -> None:
     found: Any = parse(parse_document(value))[1]
     assert found

@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""The command ``orrery``: one file per noun, loaded when it is used."""

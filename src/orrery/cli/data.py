@@ -10,6 +10,7 @@ from orrery.cli.options import DataArgument, Kinds, Output, Query, Where, help_o
 from orrery.cli.output import Format, show, tell
 from orrery.cli.tables import open_table
 from orrery.data.profile import ColumnProfile
+from orrery.display.terminal import shorten
 
 app = new_app("Look at rows where they lie: files, folders of images, databases.")
 
@@ -75,7 +76,7 @@ def _row(column: ColumnProfile) -> dict[str, Any]:
         "least": figure(column.minimum),
         "mean": figure(column.mean),
         "most": figure(column.maximum),
-        "frequent": ", ".join(f"{value} ({count:,})" for value, count in column.top[:3]),
+        "frequent": ", ".join(f"{shorten(value, 16)} ({count:,})" for value, count in column.top[:3]),
     }
 
 

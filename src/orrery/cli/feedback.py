@@ -116,7 +116,7 @@ def list_decisions(name: Name, output: Output = Format.TABLE) -> None:
       orrery feedback decisions prices
     """
     rows = [decision.to_dict() for decision in decisions(name)]
-    show(rows, output, columns=["time", "challenger", "champion", "promoted", "reason"])
+    show(rows, output, columns=["time", "challenger", "champion", "promoted", "reason"], widest=140)
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {

@@ -25,11 +25,17 @@ class Format(StrEnum):
 
 
 def show(
-    answer: Any, output: Format, *, columns: Sequence[str] | None = None, text: str | None = None
+    answer: Any,
+    output: Format,
+    *,
+    columns: Sequence[str] | None = None,
+    text: str | None = None,
+    widest: int = 48,
 ) -> None:
     """Print an answer: rows (a list of mappings) or facts (a mapping).
 
-    ``columns`` chooses what the table shows of the rows; ``text`` takes the place of the table.
+    ``columns`` chooses what the table shows of the rows, no value wider than ``widest``; ``text`` takes the
+    place of the table.
     """
     if output is Format.JSON:
         say(json.dumps(plain(answer), ensure_ascii=False, indent=2))
@@ -40,7 +46,7 @@ def show(
     elif isinstance(answer, Mapping):
         say(text_facts({name: _cell(value) for name, value in answer.items()}))
     else:
-        say(_table(list(answer), columns))
+        say(_table(list(answer), columns, widest))
 
 
 def say(text: str) -> None:
@@ -72,11 +78,11 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int) else str(value)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None) -> str:
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, widest: int) -> str:
     if not rows:
         return "There are none."
     names = columns or list(dict.fromkeys(name for row in rows for name in row))
-    return text_table(names, [[_cell(row.get(name)) for name in names] for row in rows], widest=60)
+    return text_table(names, [[_cell(row.get(name)) for name in names] for row in rows], widest=widest)
 
 
 def _cell(value: Any) -> Any:

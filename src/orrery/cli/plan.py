@@ -37,7 +37,7 @@ def plan(
         {"node": p.node, "operator": p.operator, "it": _DOES[p.action], "because": p.reason} for p in planned
     ]
     if output is Format.TABLE:
-        show(rows, output)
+        show(rows, output, widest=140)
         running = sum(p.action == "run" for p in planned)
         tell(f"\n{running} of {len(planned)} nodes would run.")
     else:

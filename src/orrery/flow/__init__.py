@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""Flows: operators wired into a graph, checked before they run, and run again only where something changed."""

@@ -69,8 +69,9 @@ def known_inputs(checked: Checked) -> Iterator[Finding]:
             elif len(node.inputs[port]) > 1 and not operator.inputs[port].many:
                 text = f"The input {port!r} takes one value, and {len(node.inputs[port])} are given."
                 yield checked.finding("ORR005", node, f"inputs.{port}", text)
+        misspelt = [port for port in node.inputs if port not in operator.inputs]
         for port, wanted in operator.inputs.items():
-            if wanted.required and port not in node.inputs:
+            if wanted.required and port not in node.inputs and not misspelt:
                 text = f"The input {port!r}, a {wanted.type}, is needed by operator {operator.name!r}."
                 hint = f"Write inputs: {{{port}: the id of a node}}."
                 yield checked.finding("ORR005", node, "inputs", text, hint=hint)

@@ -104,6 +104,12 @@ class Flow(Graph):
         """
         return run(self, self._document, to=to, force=force, watch=watch)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Flow) and self.to_dict() == other.to_dict()  # wherever it was written
+
+    def __hash__(self) -> int:
+        return hash(self.key())
+
     def __repr__(self) -> str:
         ids = max((len(node.id) for node in self.nodes), default=0)
         names = max((len(node.operator) for node in self.nodes), default=0)

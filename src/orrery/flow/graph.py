@@ -117,15 +117,18 @@ class Step:
         """The step itself, as of its outputs."""
         return self
 
-    def upstream(self) -> Iterator[Node]:
+    def upstream(self) -> list[Node]:
         """The nodes that this step needs, and its own, each after those it needs."""
-        seen: set[str] = set()
-        for parent in self.parents:
-            for node in parent.upstream():
-                if node.id not in seen:
-                    seen.add(node.id)
-                    yield node
-        yield self.node
+        found: dict[int, Step] = {}
+
+        def visit(step: Step) -> None:
+            if id(step) not in found:
+                for parent in step.parents:
+                    visit(parent)
+                found[id(step)] = step
+
+        visit(self)
+        return [step.node for step in found.values()]
 
 
 @dataclass(frozen=True)
