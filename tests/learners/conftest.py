@@ -80,7 +80,10 @@ def mixed(request: pytest.FixtureRequest) -> Mixed:
         "three classes": ("category", lambda x, c, r: np.digitize(x[:, 0] + c - 2, [-1, 1])),
         "number": ("number", lambda x, c, r: x[:, 0] * 3 + c + 10),
         "labels": ("labels", lambda x, c, r: [["a"] * int(v > 0) + ["b"] * int(w > 0) for v, w in x[:, :2]]),
-        "vector": ("vector", lambda x, c, r: pa.array((x[:, :2] * 2 + 1).tolist(), pa.list_(pa.float64(), 2))),
+        "vector": (
+            "vector",
+            lambda x, c, r: pa.array((x[:, :2] * 2 + 1).tolist(), pa.list_(pa.float64(), 2)),
+        ),
     }
     kind, y = made[request.param]
     return _table(300, 7, y), kinds | {"y": kind}

@@ -100,7 +100,7 @@ def test_a_row_of_weight_zero_counts_for_nothing(feeder: Any, mixed: Any, kind: 
     columns, kinds = mixed
     wrong = {n: pa.concat_arrays([pa.array(c), pa.array(c)]) for n, c in columns.items() if n != "y"}
     y = pa.array(columns["y"]) if not isinstance(columns["y"], pa.Array) else columns["y"]
-    wrong["y"] = pa.concat_arrays([y, y.take(pa.array(np.roll(np.arange(300), 137)))])
+    wrong["y"] = pa.concat_arrays([y, y.take(np.roll(np.arange(300), 137))])
     wrong["w"] = np.repeat([1.0, 0.0], 300)
     learner = LEARNERS[kind][0]
     fed = feeder(wrong, learner, kinds | {"w": "number"}, weight="w")

@@ -27,6 +27,7 @@ from orrery.training.feed import Feed
 from orrery.training.world import World
 
 _CV_ROWS = 100_000
+_FEW_COLUMNS = 10
 _FEW_ROWS = 2_000
 _SLOW_ROWS = 50_000  # up to so many rows, smaller steps cost little
 
@@ -50,8 +51,8 @@ class Boosted(Learner):
     """Of one tree, at most."""
     rows_per_leaf: int | None = Field(default=None, ge=1)
     """At least so many. None: 20, and less where rows are few."""
-    column_share: float = Field(default=0.8, gt=0, le=1)
-    """Of the columns, drawn anew for each tree."""
+    column_share: float | None = Field(default=None, gt=0, le=1)
+    """Of the columns, drawn anew for each tree. None: 0.8, and all where columns are few."""
     random_splits: bool | None = None
     """One random threshold per column instead of the best (extremely randomised trees, Geurts et al. 2006):
     steadier where rows are few. None: up to 2,000 rows."""
@@ -126,7 +127,7 @@ class Boosted(Learner):
         found |= {
             "learning_rate": self.learning_rate or (0.05 if data.x.shape[0] <= _SLOW_ROWS else 0.1),
             "num_leaves": self.leaves,
-            "feature_fraction": self.column_share,
+            "feature_fraction": self.column_share or (1.0 if data.x.shape[1] <= _FEW_COLUMNS else 0.8),
             "lambda_l2": self.l2,
             "extra_trees": data.x.shape[0] <= _FEW_ROWS if self.random_splits is None else self.random_splits,
             "patience": self.patience,

@@ -34,6 +34,7 @@ ALPHAS = tuple(10.0 ** (power / 2) for power in range(8, -9, -1))
 _PATIENCE = 2  # weaker penalties in a row that made the held-out loss worse
 _QUICK = Limits(iterations=200, tolerance=1e-4)  # while penalties are compared
 _CV_ROWS = 20_000
+_DENSE_BYTES = 16 << 20
 
 
 class _Design(NamedTuple):
@@ -125,8 +126,8 @@ class Linear(Learner):
                 continue
             values = np.asarray(blocks[span.output.name], np.float64).reshape(feed.rows, -1)
             values = np.where(np.isfinite(values), values, np.nan)
-            with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest there are
-                mean[span.columns], scale[span.columns] = _moments(values, self.standardise)
+            mean[span.columns], scale[span.columns] = _moments(values, self.standardise)
+            with np.errstate(over="ignore"):  # of numbers near the largest there are
                 values -= mean[span.columns]
                 values /= scale[span.columns]
             np.nan_to_num(values, copy=False)
@@ -134,18 +135,24 @@ class Linear(Learner):
         if all(span.output.role in (Role.NUMBER, Role.TENSOR) for span in parts):
             x = np.hstack([prepared[s.output.name] for s in parts]) if parts else np.zeros((feed.rows, 0))
             return _Design(x, mean, scale)
-        return _Design(matrix.sparse(parts, prepared, one_hot=True), mean, scale)
+        x = matrix.sparse(parts, prepared, one_hot=True)
+        small = 8 * x.shape[0] * x.shape[1] <= _DENSE_BYTES  # dense is quicker, where it can be afforded
+        return _Design(x.toarray() if small else x, mean, scale)
 
 
 def _moments(values: NDArray[np.float64], standardise: bool) -> tuple[Any, Any]:
     """Mean and deviation of each column's present values; what is missing will be the mean."""
     present = np.isfinite(values)
     count = np.maximum(present.sum(axis=0), 1)
-    mean = np.nan_to_num((np.where(present, values, 0.0) / count).sum(axis=0))
-    spread = np.sqrt((np.where(present, values - mean, 0.0) ** 2).sum(axis=0) / count)
-    plain = spread <= 1e-12 * np.maximum(np.abs(mean), 1e-300)  # a constant column, up to rounding
-    plain |= ~np.isfinite(spread)
-    return mean, np.where(plain | (not standardise), 1.0, spread)
+    known = np.where(present, values, 0.0)
+    unit = np.abs(known).max(axis=0, initial=0.0)
+    unit[unit == 0] = 1.0  # sums and squares of numbers up to 1 do not overflow
+    known /= unit
+    mean = known.sum(axis=0) / count
+    spread = np.sqrt((np.where(present, known - mean, 0.0) ** 2).sum(axis=0) / count)
+    constant = spread <= 1e-12 * np.abs(mean)  # up to rounding
+    plain = constant | (spread * unit == 0) | (not standardise)
+    return mean * unit, np.where(plain, 1.0, spread * unit)
 
 
 def _alphas(weight: NDArray[np.float64] | None) -> list[float]:

@@ -79,7 +79,10 @@ def write_columns(columns: Mapping[str, Any]) -> bytes:
 def numbers(values: object, count: int, name: str, what: str) -> NDArray[np.float64]:
     """Exactly ``count`` finite doubles. Raises ModelFormatError."""
     try:
-        found = np.asarray(values, np.float64)
+        found = np.asarray(values)
+        if found.dtype.kind not in "fiu" and found.size:
+            raise TypeError
+        found = found.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
         raise broken(name, f"{what} holds something that is not a number") from None
     if found.shape != (count,) or not np.isfinite(found).all():
