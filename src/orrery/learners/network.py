@@ -135,9 +135,9 @@ class Network(Learner):
                 f"class_weights='balanced' needs a category; the target {feed.target.name!r} is a "
                 f"{feed.target.kind.value}."
             )
-        rows = feed.all()
-        given = np.ones(feed.rows) if rows.weight is None else rows.weight
-        return feed.reweighted(given * balance(rows.target, given, feed.target.width))
+        classes, weight = feed.truth()
+        given = np.ones(feed.rows) if weight is None else weight
+        return feed.reweighted(given * balance(classes, given, feed.target.width))
 
 
 def balance(classes: NDArray[np.int64], weight: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -158,8 +158,14 @@ def default_recipe(rows: int, pictures: bool) -> Recipe:
     epochs = int(np.clip(round(40 * (2_000 / max(rows, 1)) ** 0.5), 4, 60))
     batch_size = int(2 ** np.clip(round(np.log2(max(rows, 1)) - 5), 4, 10))
     rate = 3e-3 if pictures else 2e-3
-    patience = max(5, epochs // 3)
-    return Recipe(epochs=epochs, batch_size=batch_size, learning_rate=rate, averaging=0.99, patience=patience)
+    return Recipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=rate,
+        weight_decay=0.1,
+        averaging=0.99,
+        patience=max(5, epochs // 3),
+    )
 
 
 def read_weights(path: Path) -> bytes:

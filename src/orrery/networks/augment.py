@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-_SHIFT = 0.12  # of the side
-_TURN = 10 * math.pi / 180
-_SCALE = 0.1
+_SHIFT = 0.08  # of the side
+_TURN = 7 * math.pi / 180
+_SCALE = 0.07
 
 
 @dataclass(frozen=True)

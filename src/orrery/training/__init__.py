@@ -1,1 +1,1 @@
-"""TODO one sentence."""
+"""Training: the feed, the loop, and what watches it."""

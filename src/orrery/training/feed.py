@@ -156,10 +156,9 @@ class Feed:
         """What the rows are, in their order: the same wherever they lay before."""
         if not self._fingerprint:
             digest = hashlib.sha256(np.ascontiguousarray(self.hashes).tobytes())
-            everything = self.all()
-            digest.update(np.ascontiguousarray(everything.target).tobytes())
-            if everything.weight is not None:
-                digest.update(everything.weight.tobytes())
+            for array in self.truth():
+                if array is not None:
+                    digest.update(np.ascontiguousarray(array).tobytes())
             outputs = [output.to_dict() for output in self.outputs]
             held = self.validation.fingerprint if self.validation else None
             self._fingerprint = stable_key(digest.hexdigest(), outputs, self.target.to_dict(), held)
@@ -168,6 +167,13 @@ class Feed:
     def all(self) -> Batch:
         """Everything; zero-copy, but for a subset, whose rows are gathered."""
         return self._whole if self._index is None else self.take(np.arange(self.rows, dtype=np.int64))
+
+    def truth(self) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        """The targets of all rows, and their weights where they have any; no block is touched."""
+        target, weight, index = self._whole.target, self._whole.weight, self._index
+        if index is None:
+            return target, weight
+        return target[index], None if weight is None else weight[index]
 
     def take(self, rows: NDArray[np.int64]) -> Batch:
         """Some rows, by number, in the order asked for."""

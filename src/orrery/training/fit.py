@@ -56,7 +56,7 @@ def fit_module(
     module = make(factory, feed.outputs, feed.target, world.seed)
     if weights is not None:
         begin_from(module, weights)
-    decoder = decoder_for(feed.target, feed.all().target)
+    decoder = decoder_for(feed.target, feed.truth()[0])
     change = Augment(pictures, augment, world.seed) if pictures and augment else None
     train(module, decoder, feed, recipe, world, observe, change)
     module = module.cpu().eval()
