@@ -7,6 +7,8 @@ Legend: n rows, D columns, m raw scores per row. The penalty is scikit-learn's `
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ from orrery.schema import Kind
 Weights = NDArray[np.float64]
 
 _NEWTON_COLUMNS = 300  # up to so many coefficients Newton's method is quicker than L-BFGS, and exact
+_SMALL = 10_000_000  # values in a matrix that one thread multiplies with a vector in milliseconds
 _NEVER = -30.0  # the log-odds of a class that no row has
 
 
@@ -47,6 +50,19 @@ def solve(
     start: Coefficients | None = None,
 ) -> Coefficients:
     """Coefficients for a target of any kind; ``start`` are those of a similar problem, to begin from."""
+    with _threads(x):
+        return _solve(target, x, truth, weight, alpha, limits, start)
+
+
+def _solve(
+    target: Target,
+    x: Any,
+    truth: NDArray[Any],
+    weight: Weights | None,
+    alpha: float,
+    limits: Limits,
+    start: Coefficients | None,
+) -> Coefficients:
     if weight is not None and not weight.any():
         weight = None  # of rows that all count for nothing, no one is preferred
     if target.kind in (Kind.NUMBER, Kind.VECTOR):
@@ -58,6 +74,22 @@ def solve(
         for i in range(truth.shape[1])
     ]
     return Coefficients(np.hstack([c.weights for c in each]), np.concatenate([c.bias for c in each]))
+
+
+def _threads(x: Any) -> AbstractContextManager[Any]:
+    """One thread for products of small matrices: OpenBLAS's threads spin while they wait for each other.
+
+    On a machine whose cores are shared that took fifty times as long.
+    """
+    small = x.shape[0] * x.shape[1] <= _SMALL
+    limited: AbstractContextManager[Any] = _blas().limit(limits=1 if small else None, user_api="blas")
+    return limited
+
+
+@cache
+def _blas() -> Any:
+    openmp.load("sklearn.linear_model", "The linear learner")  # the libraries to be found have to be loaded
+    return openmp.load("threadpoolctl", "The linear learner").ThreadpoolController()
 
 
 def _part(start: Coefficients | None, i: int) -> Coefficients | None:
