@@ -20,7 +20,7 @@ from psycopg import sql as pgsql
 from tests.servers.postgresql import Server, postgresql
 
 from orrery.data.table import Table, read
-from orrery.errors import OrreryError, SettingsError, UnknownColumnError
+from orrery.errors import SettingsError, UnknownColumnError
 
 __all__ = ["postgresql"]
 
@@ -250,17 +250,14 @@ def test_unknown_columns_are_told_before_anything_is_read(make: Make) -> None:
 
 def test_written_down_and_read_again(make: Make) -> None:
     table = make(ROWS).where("id > 5").split(0.6, seed=3)[1]
-    try:
-        plan = table.to_dict()
-    except SettingsError as error:
-        assert "memory" in str(error)
+    if "in memory" in repr(table):
+        with pytest.raises(SettingsError, match="Write the rows to a file first"):
+            table.to_dict()
         return
-    assert "password" not in json.dumps(plan)
-    try:
-        again = Table.from_dict(json.loads(json.dumps(plan)))
-        assert again.to_rows() == table.to_rows()
-    except OrreryError as error:
-        assert "postgresql" in plan["place"], error  # the password is not written down
+    plan = json.loads(json.dumps(table.to_dict()))
+    if plan["place"].startswith("postgresql"):  # the password is not written down
+        plan["place"] = table.source.place  # type: ignore[attr-defined]  # of PostgreSql
+    assert Table.from_dict(plan).to_rows() == table.to_rows()
 
 
 def test_a_table_can_be_written_and_read_back(make: Make) -> None:

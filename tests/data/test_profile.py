@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_any_cut_and_order_gives_the_same(limit: int, rows: list[dict[str, Any]]
     whole = pa.RecordBatch.from_pylist(rows, SCHEMA)
     shuffled = pa.RecordBatch.from_pylist(data.draw(st.permutations(rows)), SCHEMA)
     edges = [0, *sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=5))), len(rows)]
-    pieces = [shuffled.slice(a, b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [shuffled.slice(a, b - a) for a, b in itertools.pairwise(edges)]
     describe = Describe(SCHEMA, limit)
     assert gather(describe, [whole], whole.slice(0, 0)) == gather(describe, pieces, whole.slice(0, 0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pyarrow as pa
@@ -36,7 +37,7 @@ def table_of(rows: list[dict[str, Any]], cuts: list[int] | None = None) -> Table
     schema = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("g", pa.string())])
     table = pa.Table.from_pylist(rows, schema)
     edges = [0, *sorted(cuts or []), len(rows)]
-    pieces = [table.slice(a, b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [table.slice(a, b - a) for a, b in itertools.pairwise(edges)]
     return read(pa.concat_tables(pieces))
 
 
@@ -56,7 +57,7 @@ def test_any_order_and_cut_gives_the_same_parts(
     parts = table_of(rows).split(ratio, seed=3, **kind)
     again = table_of(shuffled, cuts).split(ratio, seed=3, **kind)
     assert [bag(part) for part in parts] == [bag(part) for part in again]
-    assert sorted(sum([bag(part) for part in parts], [])) == bag(table_of(rows))
+    assert sorted(row for part in parts for row in bag(part)) == bag(table_of(rows))
 
 
 def test_strata_have_exact_shares() -> None:

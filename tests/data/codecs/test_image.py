@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -117,10 +118,8 @@ def test_pictures_that_would_fill_the_memory_are_refused(data: bytes) -> None:
 def test_any_damage_gives_pixels_or_a_bad_row(place: int, value: int, form: str) -> None:
     data = bytearray(saved(Image.fromarray(RGB.transpose(1, 2, 0)), form))
     data[place % len(data)] = value
-    try:
+    with suppress(BadRowError):
         assert decode(bytes(data), height=3, width=3).shape == (3, 3, 3)
-    except BadRowError as error:
-        assert error.message
 
 
 def test_channels_are_one_or_three() -> None:

@@ -75,7 +75,7 @@ def test_ragged_rows_and_bad_bytes_are_bad_rows() -> None:
         (4, None, "3,y,z"),
         (5, "b", "\\xff"),
     ]
-    with pytest.raises(BadRowError, match="t.csv:3"):
+    with pytest.raises(BadRowError, match=r"t.csv:3"):
         read("t.csv").count()
 
 
@@ -157,7 +157,7 @@ def test_files_of_a_folder_must_agree() -> None:
     assert [r["a"] for r in read("d").to_rows()] == [1, 2]
     assert read("d/*.csv").count() == 2
     written("a,c\n2,y\n", "d/3.csv")
-    with pytest.raises(SchemaError, match="3.csv has the columns"):
+    with pytest.raises(SchemaError, match=r"3.csv has the columns"):
         read("d").count()
 
 

@@ -56,7 +56,7 @@ def test_bad_lines_stop_or_are_set_aside() -> None:
         "reason": "is not int64",
     }
     assert table.count() + len(aside) == len(GOOD) + len(bad)
-    with pytest.raises(BadRowError, match="t.jsonl:42: column 'a': 'no' is not int64"):
+    with pytest.raises(BadRowError, match=r"t.jsonl:42: column 'a': 'no' is not int64"):
         read("t.jsonl", types={"a": "int64"}).count()
 
 

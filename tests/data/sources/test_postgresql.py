@@ -21,7 +21,8 @@ create table shop.things (
   d date, ts timestamp, tz timestamptz, ti time, bo bool, by bytea, j jsonb, uu uuid, m mood,
   ia int[], ta text[], na numeric[], "weird "" 名 😀" int
 );
-insert into shop.things select g, g * 10000000000, g, g * 1.125, g / 4.0, g / 3.0, g / 4.0, 'text ' || g, 'v', 'c',
+insert into shop.things select g, g * 10000000000, g, g * 1.125, g / 4.0, g / 3.0, g / 4.0,
+  'text ' || g, 'v', 'c',
   date '2020-01-01' + g, timestamp '2020-01-01' + g * interval '1 hour', timestamptz '2020-01-01 00:00+02',
   time '10:00', g % 2 = 0, '\\x00ff', '{"a": 1}', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'good',
   array[g, null], array['x', 'y'], array[1.5, g], g from generate_series(1, 5) g;
@@ -40,7 +41,8 @@ def test_types_are_kept(things: Table) -> None:
     assert {f.name: f.type for f in things.schema.fields} == {
         "i": "int32", "b": "int64", "s": "int16", "n": "decimal128(12, 3)", "u": "decimal128(21, 20)",
         "f": "double", "r": "float", "t": "string", "v": "string", "c": "string", "d": "date32[day]",
-        "ts": "timestamp[us]", "tz": "timestamp[us, tz=UTC]", "ti": "time64[us]", "bo": "bool", "by": "binary",
+        "ts": "timestamp[us]", "tz": "timestamp[us, tz=UTC]", "ti": "time64[us]", "bo": "bool",
+        "by": "binary",
         "j": "string", "uu": "string", "m": "string", "ia": "list<item: int32>", "ta": "list<item: string>",
         "na": "list<item: double>", 'weird " 名 😀': "int32",
     }  # fmt: skip
@@ -90,13 +92,11 @@ def test_queries_are_answered_by_the_server(things: Table) -> None:
 
 
 def test_numbers_without_scale_keep_all_their_digits(postgresql: Server) -> None:
-    query = "select v::numeric as v from (values ('123456789012345678901234567890.5'), ('0.000000001'), ('NaN')) x(v)"
+    values = "('123456789012345678901234567890.5'), ('0.000000001'), ('NaN')"
+    query = f"select v::numeric as v from (values {values}) x(v)"
     table = read(postgresql.url, query=query)
-    assert table.schema["v"].type == "decimal128(38, 9)" or table.schema["v"].type.startswith(
-        "decimal256(39, 9"
-    )
-    values = [row["v"] for row in table.to_rows()]
-    assert values == [
+    assert table.schema["v"].type == "decimal256(39, 9)"
+    assert [row["v"] for row in table.to_rows()] == [
         decimal.Decimal("123456789012345678901234567890.5"),
         decimal.Decimal("0.000000001"),
         None,
@@ -155,10 +155,10 @@ def test_a_server_that_goes_away_half_way_is_told() -> None:
         batches = read(server.url, query=query).batches()
         next(batches)
         server.stop()
-        with pytest.raises(SourceError, match="127.0.0.1"):
+        with pytest.raises(SourceError, match=r"127.0.0.1"):
             for _ in batches:
                 pass
-        with pytest.raises(SourceError, match="127.0.0.1"):
+        with pytest.raises(SourceError, match=r"127.0.0.1"):
             read(server.url, query="select 1 as a").count()
         server.start()
         assert read(server.url, query="select 1 as a").count() == 1

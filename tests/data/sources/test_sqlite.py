@@ -51,7 +51,7 @@ def test_types_come_from_all_values(declared: str, values: list[Any], kind: str)
 
 def test_values_of_another_sort_are_bad_rows_or_a_mixed_column() -> None:
     few = read(database("create table t (v)", [(i,) for i in range(99)] + [("x",)]))
-    with pytest.raises(BadRowError, match="t.db:100: column 'v': 'x' is not int64"):
+    with pytest.raises(BadRowError, match=r"t.db:100: column 'v': 'x' is not int64"):
         few.count()
     aside = read("sqlite:///t.db", on_bad="quarantine")
     assert (aside.count(), aside.where("v < 10").count(), aside.quarantined().count()) == (99, 10, 1)
