@@ -14,10 +14,15 @@ import pytest
 
 from orrery.estimators.signature import Signature
 from orrery.features.target import Target
-from orrery.schema import Schema
+from orrery.schema import Kind, Schema
 from orrery.serving import record
 from orrery.serving.parquet import Answered
 from orrery.serving.record import Recorder, outcomes_folder, predictions_folder, write_outcomes
+
+
+SIGNATURE = Signature(
+    inputs=Schema.of(pa.schema({"x": pa.float64()})), target=Target(name="y", kind=Kind.NUMBER, type="double")
+)
 
 
 def answered(first: int, rows: int = 1, *, size_bytes: int = 100, version: int = 1) -> Answered:
@@ -25,10 +30,7 @@ def answered(first: int, rows: int = 1, *, size_bytes: int = 100, version: int =
     return Answered(
         name="m",
         version=version,
-        signature=Signature(
-            inputs=Schema.of(pa.schema({"x": pa.float64()})),
-            target=Target(name="y", kind="number", type="double"),
-        ),
+        signature=SIGNATURE,
         ids=[str(i) for i in range(first, first + rows)],
         columns={"x": [float(i) for i in range(first, first + rows)]},
         answers=[{"prediction": i / 2} for i in range(first, first + rows)],
@@ -130,7 +132,7 @@ def test_a_real_full_disk_leaves_no_half_file(home: Path) -> None:
         "import pyarrow as pa\n"
         "from orrery.estimators.signature import Signature\n"
         "from orrery.features.target import Target\n"
-        "from orrery.schema import Schema\n"
+        "from orrery.schema import Kind, Schema\n"
         "from orrery.serving.parquet import Answered\n"
         "from orrery.serving.record import Recorder\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"

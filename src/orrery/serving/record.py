@@ -134,15 +134,16 @@ class Recorder:
     def _run(self) -> None:
         gather_s = _SOON_S
         while taken := self._take(gather_s):
-            began_s = time.monotonic()
-            self._write(taken)
+            written, lost = self._write(taken)
             with self._changed:
+                self.written += written
+                self.lost += lost
                 self.waiting_bytes -= sum(answered.size_bytes for answered in taken)
                 self._drained += len(taken)
                 self._changed.notify_all()
+                steady = self._changed.wait_for(lambda: self._ring or self._closing, _SOON_S)
+                gather_s = min(_LATE_S, gather_s * 1.5) if steady else _SOON_S
                 self._changed.wait_for(lambda: self._ring or self._closing)
-            quiet = time.monotonic() - began_s > _LATE_S
-            gather_s = _SOON_S if quiet else min(_LATE_S, gather_s * 1.5)
 
     def _take(self, gather_s: float) -> list[Answered]:
         """What gathered in the ring; nothing when all is written and the recorder closes."""
@@ -156,19 +157,22 @@ class Recorder:
     def _is_due(self) -> bool:
         return self._closing or self._hurry or self.waiting_bytes * 2 > self.ring_bytes
 
-    def _write(self, taken: Sequence[Answered]) -> None:
-        groups: dict[tuple[str, int, str], list[Answered]] = {}
+    def _write(self, taken: Sequence[Answered]) -> tuple[int, int]:
+        """Write a file per version. Returns how many rows were written, and how many lost."""
+        groups: dict[tuple[str, int, int], list[Answered]] = {}
         for answered in taken:
-            key = answered.name, answered.version, answered.signature.key()
+            key = answered.name, answered.version, id(answered.signature)
             groups.setdefault(key, []).append(answered)
+        written = lost = 0
         for (name, version, _), group in groups.items():
             rows = sum(len(answered.ids) for answered in group)
             try:
                 write_aside(predictions_table(group), predictions_folder(name, self.home) / str(version))
-                self.written += rows
+                written += rows
             except Exception as error:  # a record that cannot be kept must not stop the thread
-                self.lost += rows
+                lost += rows
                 self._tell(name, rows, error)
+        return written, lost
 
     def _tell(self, name: str, rows: int, error: Exception) -> None:
         """Once a minute: a full disk fails every time."""

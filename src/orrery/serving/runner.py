@@ -39,7 +39,7 @@ class Runner:
 
     def predict_columns(self, columns: Columns, rows: int) -> list[dict[str, Any]]:
         """The answers alone. Raises UnknownColumnError, SchemaError, BadRowError."""
-        self.signature.check([name for name in columns if name in self.signature.inputs])
+        self.signature.check(columns)
         return self.model.predict_values(columns, rows)
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -73,11 +73,10 @@ def _columns(
     found: dict[str, tuple[dict[str, Any], list[Any]]], signature: Signature, most_rows: int
 ) -> dict[str, list[Any]]:
     """The tensors of a request as the columns that the model reads."""
-    unknown = [name for name in found if name not in signature.inputs]
+    names = signature.inputs.names
+    unknown = sorted(found.keys() - set(names))
     if unknown:
-        raise BadRequestError(
-            f"The model has no inputs {listing(unknown)}; it has {listing(signature.inputs.names)}."
-        )
+        raise BadRequestError(f"The model has no inputs {listing(unknown)}; it has {listing(names)}.")
     signature.check(found)
     counts = {name: tensor["shape"][0] for name, (tensor, _) in found.items()}
     if len(set(counts.values())) > 1:
@@ -86,7 +85,7 @@ def _columns(
     rows = max(counts.values(), default=0)
     if rows > most_rows:
         raise TooLargeError(f"The request has {rows:,} rows; the service takes {most_rows:,} at once.")
-    return {name: as_column(signature.inputs[name], *found[name]) for name in signature.inputs.names}
+    return {field.name: as_column(field, *found[field.name]) for field in signature.inputs.each()}
 
 
 def _given_ids(head: dict[str, Any], values: list[Any], rows: int) -> list[str]:

@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from orrery.errors import BadRequestError, TooLargeError, listing
 from orrery.estimators.signature import Signature
+from orrery.schema import Field
 from orrery.serving.online.body import kind_of, parse_object, read_body
 from orrery.serving.online.desk import Desk, Question
 from orrery.serving.online.values import columns_of, from_field, ids_of
@@ -42,7 +43,8 @@ async def predict(desk: Desk, request: Request) -> Response:
         _check_count(len(rows), desk)
         question = Question(columns_of(rows, signature), ids_of(rows), record)
         answers = await desk.ask(live, question, seat) if rows else []
-    kept = [{k: v for k, v in row.items() if k not in signature.inputs} for row in rows]
+    read = frozenset(signature.inputs.names)
+    kept = [{k: v for k, v in row.items() if k not in read} for row in rows]
     said = [{"id": i, **row, **answer} for i, row, answer in zip(question.ids, kept, answers, strict=True)]
     whole = {"model": live.name, "version": live.version, "rows": said}
     return Response(msgspec.json.encode(whole), media_type="application/json")
@@ -93,20 +95,22 @@ async def _form_rows(request: Request, body: bytes, signature: Signature) -> lis
         form = await parser.parse()
     except (MultiPartException, ValueError, KeyError) as error:
         raise BadRequestError(f"The form cannot be read: {error}.") from None
+    fields = {field.name: field for field in signature.inputs.each()}
     columns: dict[str, list[object]] = {}
     try:
         for name, part in form.multi_items():
             value = part if isinstance(part, str) else await part.read()
-            columns.setdefault(name, []).append(_field_value(name, value, signature))
+            columns.setdefault(name, []).append(_field_value(value, fields.get(name)))
     finally:
         await form.close()
     return _as_rows(columns)
 
 
-def _field_value(name: str, value: str | bytes, signature: Signature) -> object:
-    if name not in signature.inputs:
-        return value if isinstance(value, str) else None
-    return from_field(value, signature.inputs[name]) if isinstance(value, str) else value
+def _field_value(value: str | bytes, field: Field | None) -> object:
+    """A column's value; an upload that is no column of the model is not kept."""
+    if isinstance(value, bytes):
+        return value if field else None
+    return from_field(value, field) if field else value
 
 
 def _as_rows(columns: Mapping[str, list[object]]) -> list[dict[str, Any]]:

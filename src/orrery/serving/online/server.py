@@ -84,7 +84,7 @@ class Service:
 
     def start(self) -> None:
         """Begin to answer."""
-        import uvicorn
+        import uvicorn  # optional packages, as is what these modules need
 
         from orrery.serving.online.app import app_of
         from orrery.serving.online.desk import Desk
@@ -127,7 +127,9 @@ class Service:
             received.append(number)
             stop.set()
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        is_main = threading.current_thread() is threading.main_thread()  # only it may ask for signals
+        numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+        before = {number: signal.signal(number, handle) for number in numbers}
         sys.stderr.write(f"{self!r}\nCtrl-C ends it.\n")
         try:
             stop.wait()
