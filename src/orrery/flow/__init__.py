@@ -1,1 +1,1 @@
-"""Flows: operators wired into a graph, checked before they run, and run again only where something changed."""
+"""Flows: operators wired into a graph, checked before they run, and run again where something changed."""
