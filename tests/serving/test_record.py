@@ -19,7 +19,6 @@ from orrery.serving import record
 from orrery.serving.parquet import Answered
 from orrery.serving.record import Recorder, outcomes_folder, predictions_folder, write_outcomes
 
-
 SIGNATURE = Signature(
     inputs=Schema.of(pa.schema({"x": pa.float64()})), target=Target(name="y", kind=Kind.NUMBER, type="double")
 )

@@ -52,6 +52,16 @@ def test_a_name_alone_follows_the_champion(registry: FolderRegistry) -> None:
         until(lambda: route.live.version == 2)
 
 
+def test_a_name_that_was_deleted_and_begun_anew(registry: FolderRegistry, saved: dict[str, Path]) -> None:
+    with Route("models:/clients@champion", registry=registry, poll_s=0.01) as route:
+        first = route.live
+        registry.delete("clients")
+        registry.publish(saved["clients-2"], "clients")
+        registry.alias("clients", "champion", 1)
+        until(lambda: route.swaps == 1)
+        assert (route.live.version, route.live.created > first.created) == (1, True)
+
+
 def test_a_numbered_version_stays(registry: FolderRegistry) -> None:
     with Route("models:/clients/1", registry=registry, poll_s=0.01) as route:
         registry.alias("clients", "champion", 2)

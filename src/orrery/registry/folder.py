@@ -13,7 +13,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,14 @@ class FolderRegistry:
     def versions(self, name: str | None = None) -> list[Version]:
         """All versions of one model, or of all; by name, then version. Raises ModelNotFoundError."""
         if name is not None:
-            numbers = self._known(name)
-            ledger = Ledger.read(self.root / name)
-            return [self._read(name, number, ledger) for number in numbers]
-        return [version for each in self._names() for version in self.versions(each)]
+            self._known(name)
+        found = []
+        for each in self._names() if name is None else [name]:
+            ledger = Ledger.read(self.root / each)
+            for number in _numbers(self.root / each):
+                with suppress(ModelNotFoundError):  # deleted a moment ago
+                    found.append(self._read(each, number, ledger))
+        return found
 
     def get(self, name: str, which: int | str | None = None) -> Version:
         """A version by number, alias or ``latest``; None: the champion, or the latest if there is none."""

@@ -37,6 +37,8 @@ class Live:
     version: int
     """0 for a model that is not from a registry."""
     runner: Runner
+    created: str = ""
+    """When it was published: a number may be used again after its name was deleted."""
 
 
 class Route:
@@ -78,9 +80,9 @@ class Route:
     def open(self) -> Self:
         """Open the model, and watch its alias if it has one. Raises what opening a model raises."""
         if isinstance(self.what, Model):
-            self._live = _proved(self.what, self.name, 0)
+            self._live = _proved(self.what, self.name)
         elif self._url is None or not self._url.name:
-            self._live = _proved(Model.load(self.what), self.name, 0)
+            self._live = _proved(Model.load(self.what), self.name)
         else:
             self.registry = self.registry or open_registry()
             self._live = self._opened(self._wanted())
@@ -109,15 +111,17 @@ class Route:
         return self.registry.get(self._url.name, self._url.which)
 
     def _opened(self, version: Version) -> Live:
-        return _proved(Model.load(version.path), self.name, version.version)
+        return _proved(Model.load(version.path), self.name, version.version, version.created)
 
     def _watch(self) -> None:
         while not self._closing.wait(self.poll_s):
             try:
                 wanted = self._wanted()
-            except OrreryError:
+            except (OrreryError, OSError):
                 continue  # the alias is gone or the registry away for now: who answers goes on answering
-            if wanted.version != self.live.version and self._is_due(wanted.version):
+            live = self.live
+            is_other = (wanted.version, wanted.created) != (live.version, live.created)
+            if is_other and self._is_due(wanted.version):
                 self._swap(wanted)
 
     def _is_due(self, version: int) -> bool:
@@ -137,11 +141,11 @@ class Route:
         _log.info("%s answers now.", wanted.url)
 
 
-def _proved(model: Model, name: str, version: int) -> Live:
+def _proved(model: Model, name: str, version: int = 0, created: str = "") -> Live:
     """A model made ready: its replay, row by row and as a batch, also warms it."""
     runner = Runner(model)
     replay(model, runner)
-    return Live(name, version, runner)
+    return Live(name, version, runner, created)
 
 
 def _name_of(what: object) -> str:
