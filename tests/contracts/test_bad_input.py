@@ -298,7 +298,7 @@ def test_a_place_that_cannot_be_written_is_told(model: Model) -> None:
 @pytest.mark.slow
 def test_a_home_that_cannot_be_written_is_told(pictures: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORRERY_HOME", "/proc/orrery")
-    with pytest.raises(FitError, match="ORRERY_HOME"):
+    with pytest.raises(FitError, match="cannot be written"):
         fit(pictures, "kind", "network")
     assert fit(rows(), learner="linear")  # which keeps nothing there
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 import orrery as ory
-from orrery.errors import SettingsError, SlotsError
+from orrery.engines.local import LOCAL
+from orrery.errors import SettingsError, SlotsError, TargetError
 from orrery.estimators.estimator import Estimator
 from orrery.learners.linear import Linear
 from orrery.schema import Kind
@@ -103,6 +104,29 @@ def test_everything_inferred_is_told_and_can_be_fitted_again(flowers: Rows) -> N
     assert again == resolved
     assert again.key() == resolved.key()
     assert resolved.resolve(flowers) == resolved
+
+
+def test_a_model_is_fitted_again_on_the_columns_it_reads(mixed: Rows) -> None:
+    """As retraining does: keys and columns that were left out are not there any more."""
+    data = [{**row, "gone": None, "note": "x"} for row in mixed[:80]]
+    model = ory.fit(data, "stays", learner="linear", ignore=("since",))
+    columns = [*model.signature.inputs.names, "stays"]
+    again = model.estimator.fit(ory.read(data).select(*columns))
+    assert again.signature == model.signature
+    assert again.predict(data) == model.predict(data)
+
+
+def test_the_passes_can_be_an_engines(flowers: Rows) -> None:
+    model = Estimator(target="species", learner=Linear()).fit(flowers, engine=LOCAL)
+    assert model.predict(flowers) == ory.fit(flowers, "species", learner="linear").predict(flowers)
+
+
+def test_rows_to_validate_on_are_taken_as_given(flowers: Rows) -> None:
+    train, test = halves(flowers)
+    model = ory.fit(train, "species", learner="boosted", validation=test)
+    assert model.lineage["rows"] == 75
+    with pytest.raises(TargetError, match="'weed'"):
+        ory.fit(train, "species", learner="boosted", validation=[{**test[0], "species": "weed"}])
 
 
 def test_the_same_seed_gives_the_same_model(flowers: Rows) -> None:

@@ -15,7 +15,7 @@ from orrery.estimators import views
 from orrery.estimators.fitting import fit_model
 from orrery.estimators.model import Model
 from orrery.estimators.recipe import Recipe
-from orrery.estimators.resolving import resolve
+from orrery.estimators.resolving import check_columns, resolve
 from orrery.features.feature import Feature
 from orrery.learners.learner import Learner
 from orrery.schema import Kind
@@ -121,10 +121,12 @@ def fit(
             "seed": seed,
         }
     )
+    rows = as_table(table)
+    check_columns([*estimator.kinds, *estimator.ignore], rows.schema)
     shown = bars(progress)
     try:
         watching = [*observers, shown] if shown else list(observers)
-        return estimator.fit(table, validation=validation, observers=watching, folder=folder)
+        return estimator.fit(rows, validation=validation, observers=watching, folder=folder)
     finally:
         close = getattr(shown, "close", None)
         if close is not None:  # also after an error, so that the terminal is left as it was

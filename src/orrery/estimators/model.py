@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +85,16 @@ class Model:
         """The estimator as plain values."""
         return dict(self._recipe) if isinstance(self._recipe, Mapping) else self._recipe.to_dict()
 
-    def predict(self, data: Rows) -> Rows:
+    @overload
+    def predict(self, data: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    @overload
+    def predict(self, data: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]: ...
+
+    @overload
+    def predict(self, data: Rows) -> Rows: ...
+
+    def predict(self, data: Any) -> Any:
         """The same rows, in the same order, with their predictions beside them, as the same kind of thing.
 
         Takes a Table (answered lazily), a pandas or Polars frame, an Arrow table or batch, a list of
@@ -93,7 +102,7 @@ class Model:
         ``probabilities``. Raises UnknownColumnError, SchemaError, BadRowError, and SettingsError where a
         column already has such a name.
         """
-        return cast(Rows, predict_as(self, data))
+        return predict_as(self, data)
 
     def predict_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A record batch with its predictions beside it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -41,8 +42,10 @@ class Resolved:
     def signature(self) -> Signature:
         """What the model will ask for: the columns that its features read."""
         read = {column for feature in self.estimator.features or () for column in feature.columns}
-        schema = self.table.schema.with_kinds(dict(self.estimator.kinds))
-        return Signature(inputs=schema.select([n for n in schema.names if n in read]), target=self.target)
+        schema = self.table.schema
+        inputs = schema.select([name for name in schema.names if name in read])
+        kinds = {name: kind for name, kind in self.estimator.kinds.items() if name in inputs}
+        return Signature(inputs=inputs.with_kinds(kinds), target=self.target)
 
 
 def resolve(estimator: Estimator, table: Table) -> Resolved:
@@ -67,19 +70,24 @@ def resolve(estimator: Estimator, table: Table) -> Resolved:
             hint="Choose another learner, or pass features=.",
         )
     settled = estimator.replace(
-        kinds=inferred.kinds,
+        kinds={**estimator.kinds, **inferred.kinds},
         features=features,
         ignore=(*estimator.ignore, *(n for n in inferred.left_out if n not in estimator.ignore)),
     )
     return Resolved(settled, table, target, profile.rows, tuple(inferred.notes))
 
 
-def _check_names(estimator: Estimator, schema: Schema) -> None:
-    named = [estimator.target, *estimator.kinds, *estimator.ignore]
-    named += [estimator.weight] if estimator.weight else []
-    for name in named:
+def check_columns(names: Iterable[str], schema: Schema) -> None:
+    """Raises UnknownColumnError for the first name that the table lacks."""
+    for name in names:
         if name not in schema:
             raise UnknownColumnError(name, schema.names)
+
+
+def _check_names(estimator: Estimator, schema: Schema) -> None:
+    # What is not learnt from may be gone when a model's estimator is fitted again on other rows.
+    meant = [name for name, kind in estimator.kinds.items() if kind is not Kind.KEY]
+    check_columns([estimator.target, *meant, *([estimator.weight] if estimator.weight else [])], schema)
     if estimator.target in estimator.ignore:
         raise SettingsError(f"The target {estimator.target!r} is in ignore=.", hint="Take it out of one.")
 

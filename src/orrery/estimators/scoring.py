@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -34,7 +34,9 @@ def evaluate_on(model: Model, data: Any, by: str | Sequence[str] | None) -> Repo
     weight = model.settings.get("weight")
     weight = weight if weight in table.schema else None
     counted = _Counted(_scored(model, table, slices, weight))
-    report = evaluate(counted, _outcome(target), by=by, title=f"{target.name!r} predicted")
+    report = evaluate(
+        counted, _outcome(target), by=by, title=f"{target.name!r} predicted", details=_details(model)
+    )
     if counted.rows == 0:
         raise EmptyTableError("There are no rows to evaluate on.", hint="Check the split or the query.")
     fingerprint = table.fingerprint()
@@ -68,9 +70,10 @@ def _outcome(target: Target) -> Outcome:
 def _scored(
     model: Model, table: Table, slices: Sequence[str], weight: str | None
 ) -> Iterator[pa.RecordBatch]:
-    """Truth and scores of each batch, beside the columns that the model reads and those to slice by."""
+    """Truth and scores of each batch, beside the columns that are read, slice the rows, or name them."""
     target = model.signature.target
-    read_also = [target.name, *slices, *([weight] if weight else [])]
+    keys = [n for n, kind in model.settings.get("kinds", {}).items() if kind == "key" and n in table.schema]
+    read_also = [target.name, *slices, *keys, *([weight] if weight else [])]
     columns = list(dict.fromkeys([*model.signature.inputs.names, *read_also]))
     for batch in table.batches(columns=columns):
         scores = model.scores(batch)
@@ -95,6 +98,7 @@ def _truth(target: Target, column: Any) -> Any:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
-def details_of(model: Model) -> Mapping[str, Any]:
+def _details(model: Model) -> dict[str, Any]:
     """What the report says of the model beside its figures."""
-    return {"target": model.signature.target.name, "rows fitted on": model.lineage.get("rows")}
+    told = {"predictor": model.predictor.kind, "columns read": len(model.signature.inputs)}
+    return told | {name: model.lineage.get(name) for name in ("rows", "created", "orrery")}
