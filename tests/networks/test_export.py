@@ -91,3 +91,10 @@ def test_a_network_cut_short_is_refused(outputs: tuple[Output, ...]) -> None:
     )
     with pytest.raises(ModelFormatError):
         open_session(content[: len(content) // 2])
+
+
+def test_a_network_that_is_given_something_else_says_so(outputs: tuple[Output, ...]) -> None:
+    module = build(outputs[:1], TARGET, width=8)
+    session = open_session(export_onnx(module, CategoryDecoder(), outputs[:1], made_up(outputs[:1], 2)))
+    with pytest.raises(ModelFormatError, match="cannot answer"):
+        run(session, {outputs[0].name: np.zeros((1, 5), np.float32)})

@@ -156,7 +156,7 @@ def balance(classes: NDArray[np.int64], weight: NDArray[np.float64], count: int)
 def default_recipe(rows: int, pictures: bool) -> Recipe:
     """A recipe that suits a number of rows: fewer epochs and larger batches where there are more."""
     epochs = int(np.clip(round(40 * (2_000 / max(rows, 1)) ** 0.5), 4, 60))
-    batch_size = int(2 ** np.clip(round(np.log2(max(rows, 1)) - 5), 4, 10))
+    batch_size = int(2 ** np.clip(round(np.log2(max(rows, 1)) / 2), 4, 10))  # about the root of the rows
     rate = 3e-3 if pictures else 2e-3
     return Recipe(
         epochs=epochs,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Self
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from orrery.errors import ModelFormatError, ModelVersionError, OrreryError
 from orrery.features.feature import Encoded, Output, Role
 from orrery.features.target import Target
+from orrery.learners import openmp
 from orrery.networks.inputs import as_arrays, count_rows, input_names, row_chunks
 from orrery.networks.session import open_session, run
 from orrery.schema import Kind
@@ -72,7 +72,7 @@ class NetworkPredictor:
         if rows <= self._rows:
             return self._answer(self._run(blocks)) if rows else np.zeros((0, self.target.width))
         pieces = row_chunks(blocks, self.outputs, self._rows)  # of one size, so threads change no bit
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(openmp.threads()) as threads:
             return self._answer(np.concatenate(list(threads.map(self._run, pieces))))
 
     def _run(self, blocks: Mapping[str, Encoded]) -> NDArray[np.float32]:

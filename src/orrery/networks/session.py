@@ -28,13 +28,20 @@ def open_session(content: bytes) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a dozen, none of them public
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelFormatError(f"The ONNX network cannot be read: {reason:.300}.") from None
+        raise ModelFormatError(f"The ONNX network cannot be read: {_reason(error)}.") from None
 
 
 def run(session: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """The scores [n, width]; arrays that the network did not use are left out."""
+    """The scores [n, width]; arrays that the network did not use are left out. Raises ModelFormatError."""
     asked = session.get_inputs()
     if len(asked) != len(arrays):
         arrays = {given.name: arrays[given.name] for given in asked}
-    return session.run(["scores"], arrays)[0]
+    try:
+        return session.run(["scores"], arrays)[0]
+    except Exception as error:
+        raise ModelFormatError(f"The ONNX network cannot answer: {_reason(error)}.") from None
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
