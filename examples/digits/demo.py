@@ -14,8 +14,6 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,9 @@ import orrery as ory
 from orrery.evaluation.compare import compare
 from orrery.feedback.join import feedback
 from orrery.flow.watch import Lines
-from orrery.registry.load import load, open_registry
+from orrery.registry.folder import open_registry
+from orrery.registry.load import load
+from orrery.training.progress import bars
 
 NAME = "digits"
 WIDE, TALL = 13, 14  # of a digit on the screen, in dots
@@ -40,43 +40,44 @@ def main() -> int:
     """Run the loop; returns the exit code."""
     start = time.perf_counter()
     try:
-        with chapter("1", "Pictures in a database"):
-            screen.print(f"digits.db holds {prepare():,} handwritten digits, 8 × 8 dots each, as PNG")
-        with chapter("2", "A flow: read, split, learn, judge, publish"):
-            model, train, test = run_flow()
-        with chapter("3", "Five digits it has never seen"):
-            draw(model, test)
-        asked, held = test.split(0.5, stratify="label", seed=1)
-        first = open_registry().get(NAME).version
-        with chapter("4", "A service"), ory.serve(f"models:/{NAME}@champion", port=0, wait=False) as service:
-            screen.print(f"{service.url}  answers with version {first}; open it in a browser while this runs")
-            with chapter("5", "A new scanner arrives: it saves negatives"):
-                ask_and_tell(service, asked.map(negative))
-                screen.print(str(ory.drift(NAME, reference=train)))
-            with chapter("6", "Learn again, compare, promote"):
-                learn_again(held.union(held.map(negative)))
-            with chapter("7", "The same service, a moment later"):
-                wait_for_champion(service)
-                answers = ask(service.url, held.map(negative), record=False)
-                screen.print(
-                    f"version {answers['version']} reads the new scanner: {right(answers, held):.1%} right"
-                )
+        whole_loop()
     except KeyboardInterrupt:
         screen.print("\nStopped. Nothing is left running; run it again and it goes on.")
         return 130
-    screen.print(
-        f"\n[bold]Done[/] in {time.perf_counter() - start:.0f} s. Look at report.html and comparison.html, or"
-    )
+    took = time.perf_counter() - start
+    screen.print(f"\n[bold]Done[/] in {took:.0f} s. Look at report.html and comparison.html, or try")
     screen.print("  orrery model list\n  orrery feedback decisions digits\n  orrery serve models:/digits")
     screen.print("Run this again: what has not changed is reused, and it says why.")
     return 0
 
 
-@contextmanager
-def chapter(number: str, title: str) -> Iterator[None]:
-    """A heading."""
-    screen.print(f"\n[bold cyan]{number}  {title}[/]")
-    yield
+def whole_loop() -> None:
+    """From rows to a model that has learnt from what happened."""
+    heading("1  Pictures in a database")
+    screen.print(f"digits.db holds {prepare():,} handwritten digits, 8 × 8 dots each, as PNG")
+    heading("2  A flow: read, split, learn, judge, publish")
+    model, train, test = run_flow()
+    heading("3  Five digits it has never seen")
+    draw(model, test)
+    asked, held = test.split(0.5, stratify="label", seed=1)
+    heading("4  A service")
+    with ory.serve(f"models:/{NAME}@champion", port=0, wait=False) as service:
+        screen.print(f"{service.url} answers with version {service.version}: open it while this runs")
+        heading("5  A new scanner arrives: it saves negatives")
+        ask_and_tell(service, asked.map(negative))
+        screen.print(str(ory.drift(NAME, reference=train)))
+        heading("6  Learn again, compare, promote")
+        learn_again(held.union(held.map(negative)))
+        heading("7  The same service, a moment later")
+        wait_for_champion(service)
+        answers = ask(service.url, held.map(negative), record=False)
+        share = right(answers, held)
+        screen.print(f"version {answers['version']} reads the new scanner: [bold green]{share:.1%}[/] right")
+
+
+def heading(text: str) -> None:
+    """Where we are."""
+    screen.print(f"\n[bold cyan]{text}[/]")
 
 
 def run_flow() -> tuple[ory.Model, ory.Table, ory.Table]:
@@ -186,7 +187,8 @@ def learn_again(held: ory.Table) -> None:
         )
         return
     before = load(f"models:/{NAME}@champion")
-    challenger = ory.retrain(NAME, new=new, observers=watching())
+    shown = bars()
+    challenger = ory.retrain(NAME, new=new, observers=[shown] if shown else [])
     page = compare({"champion": before.evaluate(held), "challenger": challenger.evaluate(held)}).save(
         "comparison.html"
     )
@@ -195,14 +197,6 @@ def learn_again(held: ory.Table) -> None:
     )
     published = ory.publish(challenger, NAME, test=held, note=note)
     screen.print(f"[bold green]{published}[/]" if published.decision.promoted else str(published))
-
-
-def watching() -> list[Any]:
-    """A progress bar with the loss, in a terminal."""
-    from orrery.training.progress import bars
-
-    shown = bars()
-    return [shown] if shown else []
 
 
 def wait_for_champion(service: Any, seconds: float = 10.0) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orrery.cli.options import Output, Query, help_of, new_app
-from orrery.cli.output import Format, show, tell
+from orrery.cli.output import Format, no_bars, show, tell
 from orrery.cli.tables import open_table
 from orrery.feedback.drift import drift as drift_of
 from orrery.feedback.outcomes import outcomes as keep_outcomes
@@ -77,6 +77,7 @@ def retrain(
     Examples:
       orrery feedback retrain prices --to model-2 && orrery publish model-2 prices --test test.csv
     """
+    no_bars(output)
     shown = bars()
     table = None if data is None else open_table(data, query)
     model = retrain_model(name, table, observers=[shown] if shown else [])
@@ -116,6 +117,8 @@ def list_decisions(name: Name, output: Output = Format.TABLE) -> None:
       orrery feedback decisions prices
     """
     rows = [decision.to_dict() for decision in decisions(name)]
+    if output is Format.TABLE:
+        rows = [{**row, "time": row["time"][:16].replace("T", " ")} for row in rows]
     show(rows, output, columns=["time", "challenger", "champion", "promoted", "reason"], widest=140)
 
 

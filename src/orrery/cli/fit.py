@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from orrery.cli.options import DataArgument, Kinds, Output, Query, Where, app_of, pairs, values
-from orrery.cli.output import Format, show, tell
+from orrery.cli.output import Format, no_bars, show, tell
 from orrery.cli.tables import open_table
 from orrery.estimators.estimator import Estimator
 from orrery.estimators.estimator import fit as fit_model
@@ -49,6 +49,7 @@ def fit(
       orrery fit rows.parquet --target churned --learner boosted --kind postcode=category
       orrery fit rows.csv --target price --dry-run
     """
+    no_bars(output)
     table = open_table(data, query, kind, where)
     chosen = values(settings, "setting")
     own: dict[str, Any] = {"weight": weight, "ignore": tuple(ignore or ())}

@@ -57,7 +57,16 @@ def get(
             raise SettingsError(f"{str(to)!r} is there already.", hint="Name a new folder.")
         source = Path(version.path)
         shutil.copytree(source, to) if source.is_dir() else shutil.copy(source, to)
-    show({**version.to_dict(), **({"copied to": str(to)} if to else {})}, output)
+    if output is Format.TABLE:
+        facts = {
+            "url": version.url,
+            **_row(version),
+            "path": version.path,
+            "parent": version.lineage.get("parent", ""),
+        }
+        show({**facts, **({"copied to": str(to)} if to else {})}, output)
+    else:
+        show(version.to_dict(), output)
 
 
 def describe(model: ModelArgument, output: Output = Format.TABLE) -> None:
@@ -138,7 +147,7 @@ def _row(version: Version) -> dict[str, Any]:
         "version": version.version,
         "aliases": list(version.aliases),
         "created": version.created[:16].replace("T", " "),
-        "metrics": {name: figures[name] for name in shown},
+        **{name: f"{figures[name]:.4g}" for name in shown},
         "note": version.note,
     }
 

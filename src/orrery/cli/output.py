@@ -6,6 +6,8 @@ import base64
 import datetime as dt
 import json
 import math
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -14,6 +16,7 @@ from typing import Any
 import yaml
 
 from orrery.display import text_facts, text_table
+from orrery.display.terminal import width
 
 
 class Format(StrEnum):
@@ -49,6 +52,12 @@ def show(
         say(_table(list(answer), columns, widest))
 
 
+def no_bars(output: Format) -> None:
+    """Keep progress bars out of an answer that a program reads."""
+    if output is not Format.TABLE:
+        os.environ["ORRERY_PROGRESS"] = "0"
+
+
 def say(text: str) -> None:
     """A line to standard output."""
     sys.stdout.write(text + "\n")
@@ -82,7 +91,19 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, wid
     if not rows:
         return "There are none."
     names = columns or list(dict.fromkeys(name for row in rows for name in row))
-    return text_table(names, [[_cell(row.get(name)) for name in names] for row in rows], widest=widest)
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    table = text_table(names, cells, widest=widest)
+    while widest > 16 and _overflows(table):  # cut the widest values, until the lines fit
+        widest -= 4
+        table = text_table(names, cells, widest=widest)
+    return table
+
+
+def _overflows(table: str) -> bool:
+    """Whether the lines are wider than the terminal; a file or a pipe takes any."""
+    if not sys.stdout.isatty():
+        return False
+    return max(width(line) for line in table.splitlines()) > shutil.get_terminal_size().columns
 
 
 def _cell(value: Any) -> Any:

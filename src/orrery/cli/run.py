@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from orrery.cli.options import FlowArgument, Output, app_of, values
-from orrery.cli.output import Format, say, show
+from orrery.cli.output import Format, no_bars, say, show
 from orrery.flow.flow import Flow
 from orrery.flow.ports import describe
 from orrery.flow.runner import Run
@@ -30,6 +30,7 @@ def run(
       orrery run flow.yaml --set parts.seed=8
       orrery run --to report --force model
     """
+    no_bars(output)
     loaded = Flow.load(flow).with_settings(values(changes, "setting"))
     done = loaded.run(to=to or (), force=force or (), watch=Lines(loaded))
     answers = _answers(done)

@@ -16,7 +16,7 @@ from orrery.registry.load import open_registry
 
 def _is_published(settings: Mapping[str, Any], outputs: Mapping[str, Any]) -> bool:
     try:
-        open_registry().get(settings["name"], outputs["value"].version)
+        open_registry().get(settings["name"], outputs["value"].version.version)
     except RegistryError:
         return False
     return True
