@@ -82,3 +82,13 @@ def test_parquet_keeps_types_and_kinds() -> None:
 def test_jsonl_writes_what_json_has_no_word_for() -> None:
     read({"b": [b"\x00\xff"], "d": [decimal.Decimal("1.20")], "t": [dt.date(2020, 1, 2)]}).write("x.jsonl")
     assert Path("x.jsonl").read_text() == '{"b": "AP8=", "d": "1.20", "t": "2020-01-02"}\n'
+
+
+@pytest.mark.parametrize("name", ["y.parquet", "y.csv", "y.csv.gz", "y.jsonl"])
+def test_other_file_systems(name: str) -> None:
+    place = f"memory://shelf/{name}"
+    rows = {"a": [1, 2, None], "b": ["x", "y", "z"]}
+    assert read(rows).write(place).where("b > 'x'").to_rows() == read(rows).where("b > 'x'").to_rows()
+    assert read(f"memory://shelf/*{name[1:]}").count() == 3
+    with pytest.raises(SourceError, match="no file"):
+        read(f"memory://nowhere/{name}").count()

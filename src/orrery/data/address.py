@@ -36,6 +36,9 @@ ENDINGS = {
     ".webp": "images",
     ".gif": "images",
     ".bmp": "images",
+    ".db": "sqlite",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
 }
 """How a file's name ends -> kind of source."""
 

@@ -22,6 +22,7 @@ _CANDIDATES: Sequence[Any] = (
     pa.timestamp("us"),
     pa.timestamp("us", "UTC"),
 )
+_PROBE = 200
 _LEADING_ZERO = r"^[+-]?0\d+$"
 
 
@@ -62,10 +63,13 @@ def _fits(text: Any, kind: Any) -> bool:
 def _nearly(text: Any) -> Any:
     """The type that all but a few cells fit; else text."""
     allowed = int(TOLERATED * len(text))
+    probe = text.take(pa.array(range(0, len(text), max(1, len(text) // _PROBE))))
     for candidate in _CANDIDATES[1:] if allowed else ():
+        if len(bad_cells(probe, candidate, _PROBE // 10)) > _PROBE // 10:
+            continue  # most are of another sort: the search over all would be long
         bad = bad_cells(text, candidate, allowed)
         if len(bad) <= allowed:
-            good = text.filter(pa.array([i not in set(bad) for i in range(len(text))]))
+            good = text.filter(pa.array([not b for b in _mask(len(text), bad)]))
             whole = pa.types.is_float64(candidate) and _fits(good, pa.int64())
             return pa.int64() if whole else candidate
     return pa.string()

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from orrery.aggregate import Aggregate, RecordBatch
 from orrery.data import passes, steps
+from orrery.data.pictures import Pictures
 from orrery.data.pipeline import Pipeline
 from orrery.data.profile import Describe, Profile
 from orrery.data.quarantine import SCHEMA as BAD_ROWS
@@ -111,5 +112,10 @@ class Readable:
                 for _ in self.source.read(part):
                     pass
             found.append(bad.table())
-        found += [s.other.quarantined().to_arrow() for s in self.steps if isinstance(s, steps.Union)]
+        for step in self.steps:
+            if isinstance(step, steps.Union):
+                found.append(step.other.quarantined().to_arrow())
+            elif isinstance(step, Pictures):
+                self.count()  # looks at every picture
+                found.append(step.bad.table())
         return self._of(pa.concat_tables(found))

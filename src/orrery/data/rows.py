@@ -11,7 +11,6 @@ from orrery.aggregate import RecordBatch
 from orrery.data import conditions, sql
 
 BATCH_ROWS = 65_536
-BATCH_BYTES = 64 << 20
 
 
 def narrowed(

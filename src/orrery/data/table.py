@@ -15,6 +15,7 @@ from orrery.aggregate import RecordBatch
 from orrery.data import conditions, views, writer
 from orrery.data.address import source_of
 from orrery.data.lineage import Traceable
+from orrery.data.pictures import Pictures
 from orrery.data.pipeline import Pipeline, build
 from orrery.data.quarantine import OnBad
 from orrery.data.reading import Readable
@@ -42,9 +43,9 @@ def read(
     ``postgresql://…``. In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.
 
     ``kinds`` says what columns mean; ``on_bad`` whether a row that cannot be read stops the run or is set
-    aside (:meth:`Table.quarantined`); ``connection`` names the environment variable
-    ``ORRERY_CONNECTION__<NAME>`` that holds the address with its password. Other options are the source's
-    own: ``types``, ``delimiter`` …
+    aside (:meth:`Table.quarantined`), corrupt pictures in columns of kind ``image`` among them;
+    ``connection`` names the environment variable ``ORRERY_CONNECTION__<NAME>`` that holds the address with
+    its password. Other options are the source's own: ``types``, ``delimiter`` …
 
     >>> read({"size": [3, 5], "kind": ["a", "b"]}).where("size > 3").to_rows()
     [{'size': 5, 'kind': 'b'}]
@@ -52,7 +53,11 @@ def read(
     given = {"query": query, "connection": connection, "on_bad": None if on_bad == "stop" else on_bad}
     options = {**options, **{name: value for name, value in given.items() if value is not None}}
     table = place if isinstance(place, Table) else Table(source_of(place, options, kinds or {}))
-    return table.with_kinds(kinds) if kinds else table
+    table = table.with_kinds(kinds) if kinds else table
+    pictures = tuple(name for name, kind in (kinds or {}).items() if kind == Kind.IMAGE)
+    if on_bad == "quarantine" and pictures:
+        table = Table(table.source, (*table.steps, Pictures(pictures, repr(table.source))))
+    return table
 
 
 class Table(Readable, Traceable):
@@ -193,6 +198,9 @@ def _rebuilt(table: Table, step: dict[str, Any]) -> Table:
         return table.with_kinds(step["kinds"])
     if name == "union":
         return table.union(Table.from_dict(step["table"]))
+    if name == "pictures":
+        checked = Pictures(tuple(step["columns"]), repr(table.source))
+        return Table(table.source, (*table.steps, checked))
     if name == "part":
         part = int(step.pop("part"))
         return table.split(tuple(step.pop("ratio")), **step)[part]

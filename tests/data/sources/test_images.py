@@ -69,3 +69,15 @@ def test_no_pictures_are_told() -> None:
         read("none")
     with pytest.raises(SourceError):
         read("*.png").count()
+
+
+def test_corrupt_pictures_of_a_column_are_set_aside_too() -> None:
+    rows = [{"id": i, "image": picture()} for i in range(10)] + [{"id": 10, "image": None}]
+    rows[4]["image"] = picture(40)[:300]
+    table = read(rows, kinds={"image": "image"}, on_bad="quarantine")
+    assert [row["id"] for row in table.select("id").to_rows()] == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
+    assert table.where("id > 3").count() == 6
+    (bad,) = table.where("id > 3").quarantined().to_rows()
+    assert (bad["line"], bad["column"]) == (5, "image")
+    assert sum(part.count() for part in table.split(0.5)) == 10
+    assert read(rows, kinds={"image": "image"}).count() == 11

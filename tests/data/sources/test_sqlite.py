@@ -65,6 +65,7 @@ def test_values_of_another_sort_are_bad_rows_or_a_mixed_column() -> None:
 def test_what_is_read_can_be_chosen() -> None:
     place = database('create table t (a integer, "b c" text)', [(i, f"x{i}") for i in range(10)])
     assert read(place, table="t").count() == 10
+    assert read("t.db").count() == 10
     assert read(place, query='select "b c" as b from t where a > 7 -- the last').to_rows() == [
         {"b": "x8"},
         {"b": "x9"},

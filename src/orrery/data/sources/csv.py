@@ -144,12 +144,12 @@ class Csv:
     def _lines(self, path: str, records: set[int]) -> dict[int, int]:
         """The line on which each record begins; found by reading again, since cells may hold line ends."""
         lines: dict[int, int] = {}
-        _, skip = self._names(path)
+        names, skip = self._names(path)
         with self._text(path) as text:
             reader = csv.reader(text, delimiter=self._delimiter(path))
             record, begins = -skip, 1
             for row in reader:
-                if row or not self._skips_empty(path):
+                if row or len(names) == 1:
                     if record in records:
                         lines[record] = begins
                     record += 1
@@ -173,7 +173,7 @@ class Csv:
                     pacsv.ParseOptions(
                         delimiter=self._delimiter(path),
                         newlines_in_values=True,
-                        ignore_empty_lines=self._skips_empty(path),
+                        ignore_empty_lines=len(names) > 1,  # in a single column they are missing values
                         invalid_row_handler=skipped.take,
                     ),
                     pacsv.ConvertOptions(
@@ -214,10 +214,6 @@ class Csv:
                 raise SettingsError(f"The delimiter must be one character, not {self.delimiter!r}.")
             return self.delimiter
         return "\t" if ".tsv" in path.lower() else ","
-
-    def _skips_empty(self, path: str) -> bool:
-        """An empty line is nothing, unless there is one column: then it is a missing value."""
-        return len(self._names(path)[0]) > 1
 
     @contextmanager
     def _text(self, path: str) -> Iterator[Any]:

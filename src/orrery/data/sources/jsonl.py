@@ -22,6 +22,7 @@ ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _BATCH_ROWS = 8_192
 _BATCH_BYTES = 16 << 20
 _SAMPLE_ROWS = 50_000
+_DECODE = json.JSONDecoder().decode
 
 Line = tuple[int, bytes]
 """The number of a line, from 1, and its bytes."""
@@ -166,7 +167,7 @@ class JsonLines:
 def _parsed(line: bytes) -> Any:
     """The value on a line; of a line that is no JSON, what is wrong with it."""
     try:
-        return json.loads(line)
+        return _DECODE(line.decode())
     except (ValueError, RecursionError) as error:
         return error
 

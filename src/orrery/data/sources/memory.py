@@ -15,7 +15,7 @@ from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rowhash import RowsHash
 from orrery.data.rows import BATCH_ROWS, narrowed, needed
 from orrery.data.source import Partition
-from orrery.errors import SchemaError, SettingsError
+from orrery.errors import SchemaError, SettingsError, listing
 from orrery.schema import Schema, parse_type
 
 
@@ -124,7 +124,9 @@ def _from_pandas(frame: Any) -> Any:
         frame = frame.to_frame()
     if any(not isinstance(name, str) for name in frame.columns):
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    Schema.of(_Names([str(name) for name in frame.columns]))
+    if not frame.columns.is_unique:
+        twice = sorted(frame.columns[frame.columns.duplicated()].unique())
+        raise SchemaError(f"The frame has two columns named {listing(twice)}.", hint="Rename one of them.")
     try:
         return _plain_strings(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
     except (pa.ArrowException, TypeError) as error:
@@ -132,14 +134,6 @@ def _from_pandas(frame: Any) -> Any:
         raise SchemaError(
             f"The frame cannot be read: {text}", hint="Give such a column one type: frame['x'].astype(str)."
         ) from None
-
-
-class _Names(list[Any]):
-    """Only the names of a schema: so that two columns of one name are found before pandas is asked."""
-
-    def __init__(self, names: list[str]) -> None:
-        super().__init__()
-        self.names = names
 
 
 def _plain_strings(table: Any) -> Any:

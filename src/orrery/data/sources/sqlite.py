@@ -52,8 +52,9 @@ class Sqlite:
 
     @property
     def path(self) -> Path:
-        """The file: three slashes begin a relative path, four an absolute one."""
-        return Path(self.place.partition("://")[2].removeprefix("/"))
+        """The file: three slashes begin a relative path, four an absolute one; or the plain path."""
+        _, scheme, path = self.place.partition("://")
+        return Path(path.removeprefix("/") if scheme else self.place)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -188,7 +189,8 @@ class Sqlite:
 
     def to_dict(self) -> dict[str, Any]:
         """The address and what is read of it."""
-        settings = {"query": self.query, "table": self.table, "types": self.types or None}
+        on_bad = self.bad.on_bad if self.bad.on_bad != "stop" else None
+        settings = {"query": self.query, "table": self.table, "types": self.types or None, "on_bad": on_bad}
         return {"place": self.place, **{k: v for k, v in settings.items() if v is not None}}
 
     def __repr__(self) -> str:
