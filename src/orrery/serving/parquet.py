@@ -106,9 +106,9 @@ def _typed(values: Sequence[Any], kind: pa.DataType) -> tuple[Any, dict[int, Any
 def _conversion(kind: pa.DataType) -> Callable[[Any], Any]:
     """What turns a value of a request into one that Arrow takes for a type."""
     if pa.types.is_timestamp(kind):
-        return lambda v: dt.datetime.fromisoformat(v) if isinstance(v, str) else v
+        return _moment
     if pa.types.is_date(kind):
-        return lambda v: dt.datetime.fromisoformat(v).date() if isinstance(v, str) else v
+        return lambda v: _moment(v).date()
     if pa.types.is_decimal(kind):
         return lambda v: decimal.Decimal(str(v))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -119,6 +119,16 @@ def _conversion(kind: pa.DataType) -> Callable[[Any], Any]:
         inner = _conversion(kind.value_type)
         return lambda v: [None if each is None else inner(each) for each in v]
     return lambda v: v
+
+
+def _moment(value: Any) -> dt.datetime:
+    """Arrow would take any number for so many microseconds."""
+    moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+    if isinstance(moment, dt.datetime):
+        return moment
+    if isinstance(moment, dt.date):
+        return dt.datetime(moment.year, moment.month, moment.day)
+    raise TypeError
 
 
 def _whole(value: Any) -> Any:
