@@ -223,3 +223,14 @@ def test_the_loss_of_each_kind_has_its_name() -> None:
     assert (
         loss_name(Target(name="y", kind=Kind.LABELS, type="list<item: string>", labels=("a",))) == "log_loss"
     )
+
+
+def test_rounds_that_were_set_stay(feeder: Feeder) -> None:
+    columns, kinds = trees_win()
+    auto = Auto(members=(Linear(alpha=1.0), Boosted(rounds=7)))
+    blend = auto.fit(feeder(columns, auto, kinds).feed, World(), silent)
+    assert isinstance(blend, Blend)
+    assert [m.predictor.files()["boosted.json"] != b"" for m in blend.members if m.group == "boosted"] == [
+        True
+    ]
+    assert any("boosted with random splits: " in note and "7 rounds" in note for note in blend.notes)

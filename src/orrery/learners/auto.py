@@ -16,7 +16,7 @@ from orrery.learners.boosted import Boosted
 from orrery.learners.crossfit import Clock
 from orrery.learners.folds import sample, tenth
 from orrery.learners.learner import Learner, Predictor
-from orrery.learners.trial import TRIAL_ROWS, Trial
+from orrery.learners.trial import TRIAL_ROWS, Trial, trial_rows
 from orrery.schema import Kind, Schema
 from orrery.training.events import Ended, Observer, Started
 from orrery.training.feed import Feed
@@ -63,7 +63,8 @@ class Auto(Learner):
         if len(candidates) == 1 and not _group(feed, candidates[0]):
             return _final(candidates[0], feed, world, observe)
         observe(Started("auto", feed.rows, 0))
-        trial = Trial(sample(feed, TRIAL_ROWS, world.seed), world, Clock(self.time_limit_s), observe)
+        some = sample(feed, trial_rows(feed), world.seed)
+        trial = Trial(some, world, Clock(self.time_limit_s), observe)
         chosen = trial.choose(candidates)
         members = [
             Member(weight, _group(feed, learner), _final(learner, feed, world, trial.clock))

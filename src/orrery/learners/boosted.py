@@ -70,42 +70,43 @@ class Boosted(Learner):
     def fit(self, feed: Feed, world: World, observe: Observer) -> BoostedPredictor:
         """Learn from all rows; how many rounds is set, or decided by held-out rows or by folds."""
         observe(Started("boosted", feed.rows, 0))
-        settled, notes = self, list[str]()
-        some = sample(feed, _CV_ROWS, world.seed)
-        parts = folds(some, world.seed) if self.rounds is None and feed.validation is None else []
-        if parts:
-            tried = self.cross_fit(some, parts, world)
-            settled, notes = tried.learner, [tried.told(feed.target)]
         part, told = _rows_that_fit(feed, self.memory_bytes, world.seed)
+        settled, notes = self._settle(part, world)
         watch = _Watch(observe)
         models = settled._models(part, world.seed, watch)
         columns = matrix.spans(feed.outputs, one_hot=False)
         predictor = BoostedPredictor.of(feed.target, columns, models)
-        rounds = _listed([len(m.trees) // max(1, predictor.per_model) for m in models])
+        rounds = _listed([len(m.trees) // predictor.per_model for m in models])
         notes = [*notes, f"boosted: {rounds} rounds on {part.rows:,} rows", *told]
         observe(Ended("stopped by observer" if watch.stopped else "finished", watch.step, notes=notes))
         return predictor
+
+    def _settle(self, feed: Feed, world: World) -> tuple[Boosted, list[str]]:
+        """With the number of rounds, unless held-out rows will decide it; and how it was found."""
+        some = sample(feed, _CV_ROWS, world.seed)
+        parts = folds(some, world.seed) if self.rounds is None and feed.validation is None else []
+        if not parts:
+            return self, []
+        tried = self.cross_fit(some, parts, world)
+        return tried.learner, [tried.told(feed.target)]
 
     def cross_fit(
         self, feed: Feed, parts: Sequence[Fold], world: World, late: Callable[[], bool] = never
     ) -> CrossFit[Boosted]:
         """Predict each fold's held rows by what the others taught, after as many rounds as do it best."""
-        data, rows = problem(feed), held_rows(parts)
+        data, rows, everything = problem(feed), held_rows(parts), feed.all()
         settings = self._parameters(feed.target, data, world.seed)
-        raw, rounds = [], []
-        for which in range(len(data.truths)):
-            scores, best = boost_folds(
-                data, which, settings, self.most_rounds, lambda _step, _loss: late(), parts
-            )
-            raw.append(scores)
-            rounds.append(best)
-        scores = link(feed.target, np.hstack(raw))
-        everything = feed.all()
+        settings["patience"] = self.patience if self.rounds is None else 0
+        found = [
+            boost_folds(data, which, settings, self._rounds(which), lambda _step, _loss: late(), parts)
+            for which in range(len(data.truths))
+        ]
+        scores = link(feed.target, np.hstack([raw for raw, _ in found]))
         weight = None if everything.weight is None else everything.weight[rows]
         value = loss(feed.target, everything.target[rows], scores, weight)
-        random = bool(settings["extra_trees"])
+        rounds, random = tuple(best for _, best in found), bool(settings["extra_trees"])
+        settled = self.replace(rounds=rounds[0] if len(rounds) == 1 else rounds, random_splits=random)
         name = "boosted with random splits" if random else "boosted"
-        settled = self.replace(rounds=rounds[0] if len(rounds) == 1 else tuple(rounds), random_splits=random)
         return CrossFit(name, settled, scores, value, f"{_listed(rounds)} rounds")
 
     def _models(self, feed: Feed, seed: int, watch: Watch) -> list[Boosting]:

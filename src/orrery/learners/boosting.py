@@ -108,15 +108,20 @@ def boost(
 def boost_folds(
     data: Problem, which: int, settings: dict[str, Any], rounds: int, watch: Watch, parts: Sequence[Fold]
 ) -> tuple[NDArray[np.float64], int]:
-    """Raw scores of each fold's held rows, all after the one number of rounds that does best over them."""
+    """Raw scores of each fold's held rows, all after the one number of rounds that does best over them.
+
+    Without patience all rounds are done, and count.
+    """
     lightgbm = openmp.load("lightgbm", "The boosted learner")
     dataset = _dataset(lightgbm, data, which, settings)
-    callbacks = [_watcher(lightgbm, watch), _patience(lightgbm, settings)]
+    callbacks = [_watcher(lightgbm, watch)]
+    if settings["patience"]:
+        callbacks.append(_patience(lightgbm, settings))
     settings = {k: v for k, v in settings.items() if k != "patience"}
     found = lightgbm.cv(
         settings, dataset, rounds, folds=list(parts), callbacks=callbacks, return_cvbooster=True
     )["cvbooster"]
-    best = max(found.best_iteration, 1)
+    best = found.best_iteration if found.best_iteration > 0 else rounds
     threads = settings["num_threads"]
     raw = [
         booster.predict(data.x[part.held], num_iteration=best, raw_score=True, num_threads=threads)

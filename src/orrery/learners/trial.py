@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orrery.errors import OrreryError
-from orrery.learners import blend
+from orrery.learners import blend, matrix
 from orrery.learners.boosted import Boosted
 from orrery.learners.crossfit import Clock, CrossFit, cross_fit
 from orrery.learners.folds import Fold, folds, held_rows
@@ -17,8 +17,18 @@ from orrery.training.feed import Feed
 from orrery.training.world import World
 
 TRIAL_ROWS = 100_000
+_TRIAL_BYTES = 1 << 30  # of the matrix
 _FEW_ROWS = 20  # too few to compare learners on
+_SLOW_ROWS = 1_000  # up to so many, a network is trained three times to be compared, else once
 _TIME_SHARE = 0.6  # the rest is for learning from all rows
+
+
+def trial_rows(feed: Feed) -> int:
+    """How many rows to compare learners on: fewer where they are wide."""
+    parts, blocks = matrix.spans(feed.outputs, one_hot=False), feed.all().blocks
+    dense, sparse = (matrix.size_bytes(parts, blocks, dense=dense) for dense in (True, False))
+    need = max(min(dense, 4 * sparse), 1)
+    return max(1, min(TRIAL_ROWS, feed.rows * _TRIAL_BYTES // need))
 
 
 class Trial:
@@ -33,7 +43,7 @@ class Trial:
 
     def choose(self, candidates: Sequence[Learner]) -> list[tuple[Learner, float]]:
         """Learners with settled settings, and how much each counts; the weights add up to 1."""
-        parts = folds(self.feed, self.world.seed) if self.feed.rows >= _FEW_ROWS else []
+        parts = self._folds(candidates)
         if not parts:
             self.notes.append(f"auto: {self.feed.rows} rows are too few to compare learners on")
             return [(_cautious(candidates[0]), 1.0)]
@@ -48,6 +58,12 @@ class Trial:
         found = named if len(kept) > 1 else kept[0][0].name
         self.notes.append(f"chosen: {found}, {loss_name(self.feed.target)} {value:.5g} out of fold")
         return [(one.learner, w) for one, w in kept]
+
+    def _folds(self, candidates: Sequence[Learner]) -> list[Fold]:
+        """Fewer where a network takes part, whose every fold is a whole training."""
+        slow = any(learner.holds_out for learner in candidates)
+        count = None if not slow else 3 if self.feed.rows < _SLOW_ROWS else 1
+        return folds(self.feed, self.world.seed, count=count) if self.feed.rows >= _FEW_ROWS else []
 
     def _try_all(self, candidates: Sequence[Learner], parts: list[Fold]) -> list[CrossFit[Learner]]:
         count = "one fifth held out" if len(parts) == 1 else f"{len(parts)} folds"
