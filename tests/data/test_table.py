@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,26 @@ def test_columns_of_vectors_have_their_width() -> None:
 def test_rows_that_cannot_be_read_are_told(rows: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         read(rows).count()
+
+
+def test_whole_numbers_of_any_size() -> None:
+    assert read({"a": [1.5, 2**70]}).to_rows()[1] == {"a": 2.0**70}
+    assert read([{"a": 2**70}]).schema["a"].type == "double"
+    with pytest.raises(SchemaError, match="in row 100 is not int64"):
+        read({"a": [*range(99), "x"]}).count()
+
+
+def test_a_table_without_columns_answers_no_query() -> None:
+    with pytest.raises(SchemaError, match="no columns"):
+        read({}).sql("select 1 as a").to_rows()
+
+
+def test_leaving_a_query_early_leaves_nothing_behind() -> None:
+    before = set(threading.enumerate())
+    batches = read(pa.table({"a": np.arange(1_000_000)})).sql("select a from this").batches(10)
+    assert next(batches).num_rows == 10
+    del batches
+    assert set(threading.enumerate()) == before
 
 
 def test_bad_rows_in_memory_are_set_aside() -> None:

@@ -165,7 +165,12 @@ def inlined(text: str, rows: str, dialect: str) -> str:
 
 
 def check_names(schema: Any) -> None:
-    """SQL does not tell ``Age`` from ``age``. Raises SchemaError where two columns differ only so."""
+    """SQL does not tell ``Age`` from ``age``. Raises SchemaError where two columns differ only so.
+
+    And it knows no table without columns.
+    """
+    if not schema.names:
+        raise SchemaError("The table has no columns, so no query can be asked of it.")
     seen: dict[str, str] = {}
     for name in schema.names:
         other = seen.setdefault(name.casefold(), name)

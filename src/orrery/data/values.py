@@ -46,7 +46,7 @@ def infer_type(values: Sequence[Any], name: str, place: str) -> Any:
         found = pa.array(kept).type
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise SchemaError(
-            f"The column {name!r} of {place} cannot be stored: {str(error).splitlines()[0]}",
+            f"The column {name!r} of {place} cannot be stored: {str(error).splitlines()[0]}.",
             hint=f"Give its type: types={{{name!r}: 'string'}}.",
         ) from None
     return pa.string() if pa.types.is_null(found) else found
@@ -92,6 +92,8 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         if any(isinstance(v, (bool, str, bytes)) for v in values):
             raise TypeError("not a number")
+        if pa.types.is_floating(kind):  # Arrow takes no whole number that a double would round
+            values = [float(v) if isinstance(v, int) else v for v in values]
     elif pa.types.is_binary(kind) and any(isinstance(v, str) for v in values):
         raise TypeError("not bytes")
     elif any(isinstance(v, str) for v in values) and (

@@ -170,7 +170,10 @@ def _column(name: str, column: Any, types: Mapping[str, str]) -> Any:
             return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(column.shape[1:])))
         if isinstance(column, (list, tuple)):
             kind = parse_type(types[name]) if name in types else values.infer_type(column, name, "rows")
-            return pa.array(column, kind)
+            array, bad = values.to_array(column, kind)
+            if bad:
+                raise ValueError(f"{column[bad[0]]!r} in row {bad[0] + 1} is not {kind}.")
+            return array
         return pa.array(column, parse_type(types[name]) if name in types else None)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise SchemaError(f"The column {name!r} cannot be read: {str(error).splitlines()[0]}") from None
