@@ -33,7 +33,7 @@ from orrery.training.progress import bars
 
 NAME = "digits"
 WIDE, TALL = 13, 14  # of a digit on the screen, in dots
-screen = Console(highlight=False)
+screen = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
@@ -67,7 +67,7 @@ def whole_loop() -> None:
         ask_and_tell(service, asked.map(negative))
         screen.print(str(ory.drift(NAME, reference=train)))
         heading("6  Learn again, compare, promote")
-        learn_again(held.union(held.map(negative)))
+        learn_again(train, held.union(held.map(negative)))
         heading("7  The same service, a moment later")
         wait_for_champion(service)
         answers = ask(service.url, held.map(negative), record=False)
@@ -176,9 +176,9 @@ def right(answers: dict[str, Any], rows: ory.Table) -> float:
     return float(np.mean([a == b for a, b in zip(said, labels(rows), strict=True)]))
 
 
-def learn_again(held: ory.Table) -> None:
+def learn_again(old: ory.Table, held: ory.Table) -> None:
     """Retrain on old and new rows, unless a version has learnt from these already; publish what comes out."""
-    new = feedback(NAME).select("image", "label")
+    new = ory.read(feedback(NAME).select("image", "label").to_arrow())  # only what was asked, and what it was
     note = f"with {new.count()} rows of the new scanner ({new.fingerprint()[:12]})"
     known = [version for version in open_registry().versions(NAME) if version.note == note]
     if known:
@@ -188,7 +188,7 @@ def learn_again(held: ory.Table) -> None:
         return
     before = load(f"models:/{NAME}@champion")
     shown = bars()
-    challenger = ory.retrain(NAME, new=new, observers=[shown] if shown else [])
+    challenger = ory.retrain(NAME, old, new=new, observers=[shown] if shown else [])
     page = compare({"champion": before.evaluate(held), "challenger": challenger.evaluate(held)}).save(
         "comparison.html"
     )

@@ -84,9 +84,9 @@ def test_init_makes_a_project_that_checks(
 ) -> None:
     assert run(["init", "mine"]) == 0
     assert "cd mine" in capsys.readouterr().out
-    assert {"flow.yaml", "prepare.py", "flow.schema.json"} <= {path.name for path in Path("mine").iterdir()}
+    assert {"flow.yaml", "digits.db", "flow.schema.json"} <= {path.name for path in Path("mine").iterdir()}
     assert run(["init", "mine"]) == 2
     assert run(["init", "other", "--example", "digit"]) == 2
     assert "Did you mean 'digits'" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path / "mine")
-    assert Flow.load("flow.yaml").check(rows=False) == []
+    assert Flow.load("flow.yaml").check() == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ import typer
 
 import orrery
 from orrery.cli.options import Output, app_of
-from orrery.cli.output import Format, show
+from orrery.cli.output import Format, show, tell
 from orrery.errors import SettingsError, did_you_mean, listing
 from orrery.flow.schema import flow_schema
 
@@ -37,10 +39,23 @@ def init(
     )
     (unfinished / "flow.schema.json").write_text(json.dumps(flow_schema(), indent=1, ensure_ascii=False))
     unfinished.rename(target)
+    if (target / "prepare.py").exists():
+        prepare(target)
     files = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
-    steps = [f"cd {name}", *(["python prepare.py"] if "prepare.py" in files else []), "orrery run"]
+    steps = [f"cd {name}", "orrery run"]
     text = f"Made {name} with {listing(files)}.\nNow:\n" + "\n".join(f"  {step}" for step in steps)
     show({"folder": name, "files": files, "next": steps}, output, text=text)
+
+
+def prepare(folder: Path) -> None:
+    """Let an example make its data: it ships with Orrery, and is run as its own program."""
+    done = subprocess.run([sys.executable, "prepare.py"], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise SettingsError(
+            f"{str(folder)!r} is made, but its data is not: {done.stderr.strip().splitlines()[-1]}.",
+            hint="Install what is missing (orrery doctor), then: python prepare.py",
+        )
+    tell(done.stdout.strip())
 
 
 def find_example(name: str) -> Path:
