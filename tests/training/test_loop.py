@@ -68,6 +68,18 @@ def test_chance_outside_is_left_as_it_was(feed: Feed) -> None:
     assert torch.rand(4).tolist() == expected
 
 
+def test_threads_are_given_back(feed: Feed) -> None:
+    inside: list[int] = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(feed, Recipe(epochs=1), observe=lambda event: inside.append(torch.get_num_threads()))
+        assert set(inside) == {1}  # so little work
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_accumulated_gradients_are_those_of_the_whole_batch(feed: Feed) -> None:
     whole, parts = (run(feed, Recipe(epochs=2, batch_size=48, accumulate=n), dropout=0.0)[0] for n in (1, 5))
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):

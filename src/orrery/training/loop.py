@@ -31,6 +31,7 @@ from orrery.training.exchange.single import Single
 from orrery.training.feed import Batch, Feed
 from orrery.training.recipe import Recipe, learning_rate
 from orrery.training.run import STOPPED, Run, State, begin, resume, snapshot
+from orrery.training.threads import threads_that_pay
 from orrery.training.world import World
 
 
@@ -51,16 +52,22 @@ def train(
     """
     with _one_at_a_time(world):
         run = begin(module, decoder, feed, recipe, world, observe, augment, exchange or Single())
-        saver = Saver(world, run.key, recipe.checkpoint_s, observe)
-        found = saver.restore()
-        state = resume(run, *found) if found else State()
-        _tell(run, state, Started("network", feed.rows, run.steps, recipe.epochs, state.step))
-        while not state.reason:
-            _epoch(run, state, saver)
-        saver.save(state.step, *snapshot(run, state))
-        _share_buffers(run)
-        module.load_state_dict(run.best or run.judged.state_dict())
-        observe(Ended(state.reason, state.step, state.metrics))
+        first = feed.take(np.arange(min(feed.rows, recipe.batch_size), dtype=np.int64))
+        with threads_that_pay(module, _tensors(run, first)):
+            return _train(run)
+
+
+def _train(run: Run) -> State:
+    saver = Saver(run.world, run.key, run.recipe.checkpoint_s, run.observe)
+    found = saver.restore()
+    state = resume(run, *found) if found else State()
+    _tell(run, state, Started("network", run.feed.rows, run.steps, run.recipe.epochs, state.step))
+    while not state.reason:
+        _epoch(run, state, saver)
+    saver.save(state.step, *snapshot(run, state))
+    _share_buffers(run)
+    run.module.load_state_dict(run.best or run.judged.state_dict())
+    run.observe(Ended(state.reason, state.step, state.metrics))
     return state
 
 
