@@ -34,6 +34,11 @@ def of_arrays(x: Any, y: Any, kind: str) -> Table:
     return {n: x[:, i] for i, n in enumerate(names)} | {"y": y}, dict.fromkeys(names, "number") | {"y": kind}
 
 
+def loaded(load: Callable[..., Any], kind: str) -> Table:
+    x, y = load(return_X_y=True)
+    return of_arrays(x, y, kind)
+
+
 def linear_wins() -> Table:
     chance = np.random.default_rng(0)
     x = chance.normal(size=(800, 8))
@@ -56,10 +61,10 @@ def many_categories() -> Table:
 
 
 SETS: dict[str, Callable[[], Table]] = {
-    "iris": lambda: of_arrays(*load_iris(return_X_y=True), "category"),
-    "wine": lambda: of_arrays(*load_wine(return_X_y=True), "category"),
-    "breast cancer": lambda: of_arrays(*load_breast_cancer(return_X_y=True), "category"),
-    "diabetes": lambda: of_arrays(*load_diabetes(return_X_y=True), "number"),
+    "iris": lambda: loaded(load_iris, "category"),
+    "wine": lambda: loaded(load_wine, "category"),
+    "breast cancer": lambda: loaded(load_breast_cancer, "category"),
+    "diabetes": lambda: loaded(load_diabetes, "number"),
     "linear wins": linear_wins,
     "trees win": trees_win,
     "many categories": many_categories,

@@ -30,7 +30,7 @@ _PACKAGES = {"linear": "sklearn", "boosted": "lightgbm", "network": "torch"}
 class Auto(Learner):
     """Tries several learners by out-of-fold predictions, then lets the best, or a blend, learn from all rows.
 
-    Pictures go to a network alone. The same seed gives the same result, unless ``time_limit_s`` cut it short;
+    Where there are only pictures, a network is fitted alone. The same seed gives the same result, unless ``time_limit_s`` cut it short;
     the notes of :class:`~orrery.training.events.Ended` and ``Model.describe()`` say what was tried.
 
     >>> Auto(members=("linear", "boosted")).members[0].kind
@@ -39,7 +39,7 @@ class Auto(Learner):
 
     kind: Literal["auto"] = "auto"
     members: tuple[Learner, ...] = ()
-    """The learners to try. None: linear and boosted, a network where there are pictures or texts."""
+    """The learners to try. Empty: linear and boosted, and a network where there are pictures or texts."""
     time_limit_s: float = Field(default=600.0, gt=0)
     """After this no new trial begins, and what is running ends at its next step."""
 
