@@ -31,7 +31,8 @@ class Auto(Learner):
     """Tries several learners by out-of-fold predictions, then lets the best, or a blend, learn from all rows.
 
     Where there are only pictures, a network is fitted alone. The same seed gives the same result, unless
-    ``time_limit_s`` cut it short; the notes of :class:`~orrery.training.events.Ended` and ``Model.describe()`` say what was tried.
+    ``time_limit_s`` cut it short; the notes of :class:`~orrery.training.events.Ended` and
+    ``Model.describe()`` say what was tried.
 
     >>> Auto(members=("linear", "boosted")).members[0].kind
     'linear'
