@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, and nothing left behind."""
+"""What all tests share, those in docstrings too: a home of their own, and nothing left behind."""
 
 from __future__ import annotations
 
