@@ -198,6 +198,8 @@ def test_columns_called_like_our_own_do_no_harm(flowers: Rows) -> None:
     ]
     model = ory.fit(rows, "kind", learner="linear")
     assert model.evaluate(rows).metrics["accuracy"] > 0.9
+    with pytest.raises(SettingsError, match="'scores'"):
+        model.evaluate(rows, by="scores")
 
 
 def test_a_model_shows_itself(model: Model) -> None:

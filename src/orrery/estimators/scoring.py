@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from orrery.data.table import Table, read
-from orrery.errors import EmptyTableError, UnknownColumnError
+from orrery.errors import SettingsError, UnknownColumnError
 from orrery.evaluation.report import Outcome, Report, evaluate
 from orrery.features.forms import Form, lift
 from orrery.features.target import Target
@@ -31,36 +31,25 @@ def evaluate_on(model: Model, data: Any, by: str | Sequence[str] | None) -> Repo
     for name in (target.name, *model.signature.inputs.names, *slices):
         if name not in table.schema:
             raise UnknownColumnError(name, table.schema.names)
+    if taken := [name for name in slices if name in RESERVED]:
+        raise SettingsError(f"A report cannot be sliced by a column called {taken[0]!r}.", hint="Rename it.")
     weight = model.settings.get("weight")
     weight = weight if weight in table.schema else None
-    counted = _Counted(_scored(model, table, slices, weight))
     report = evaluate(
-        counted, _outcome(target), by=by, title=f"{target.name!r} predicted", details=_details(model)
+        _scored(model, table, slices, weight),
+        _outcome(target),
+        by=by,
+        title=f"{target.name!r} predicted",
+        details=_details(model),
     )
-    if counted.rows == 0:
-        raise EmptyTableError("There are no rows to evaluate on.", hint="Check the split or the query.")
-    fingerprint = table.fingerprint()
     model.metrics = {k: float(v) for k, v in report.metrics.items() if math.isfinite(v)}
     model.lineage["evaluated_on"] = {
-        "rows_fingerprint": fingerprint,
-        "rows": counted.rows,
+        "rows_fingerprint": table.fingerprint(),
+        "rows": report.rows,
         "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
     model.evaluated_on = table
     return report
-
-
-class _Counted:
-    """Batches, counted as they pass."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self.batches = batches
-        self.rows = 0
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        for batch in self.batches:
-            self.rows += len(batch)
-            yield batch
 
 
 def _outcome(target: Target) -> Outcome:
