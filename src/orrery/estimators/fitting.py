@@ -79,6 +79,9 @@ def fit_model(
         feed.close()
     if folder is None:
         shutil.rmtree(run, ignore_errors=True)
+    # Only the features of the members that a blend kept: the others would be computed for nothing.
+    if groups := getattr(predictor, "groups", ()):
+        plan = plan.subset(groups)
     leaks = find_leaks(resolved.table, estimator.kinds, resolved.target)
     model = Model(
         estimator,
