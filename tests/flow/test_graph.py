@@ -40,6 +40,8 @@ def test_settings_are_changed_in_a_copy() -> None:
     after = before.with_settings({"a.seed": 8})
     assert after.node("a").settings == {"seed": 8}
     assert before.node("a").settings == {}
+    inside = after.with_settings({"a.learner": "network"}).with_settings({"a.learner.epochs": 5})
+    assert inside.node("a").settings == {"seed": 8, "learner": {"kind": "network", "epochs": 5}}
     with pytest.raises(FlowError, match="names no setting"):
         before.with_settings({"a": 8})
 

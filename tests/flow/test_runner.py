@@ -9,6 +9,7 @@ from orrery.errors import FlowCheckError, FlowError, NodeError
 from orrery.flow import cache as cache_module
 from orrery.flow.flow import Flow
 from orrery.flow.watch import NodeEvent
+from orrery.registry.lock import locked
 
 FLOW = """\
 metadata: {name: people}
@@ -223,3 +224,13 @@ def test_an_unknown_value_of_a_run() -> None:
     done = Flow.from_yaml(FLOW).run()
     with pytest.raises(FlowError, match=r"no value 'kpt'.*Did you mean 'kept'"):
         _ = done["kpt"]
+
+
+def test_two_runs_of_one_flow_at_a_time_are_refused(home: Path) -> None:
+    with (
+        locked(home / "flows" / "people", "running the flow people", 0),
+        pytest.raises(FlowError, match=r"'people' is running already.*process \d+ on"),
+    ):
+        run()
+    assert ran() == []
+    run()

@@ -10,6 +10,7 @@ environment (Python, Orrery, and the packages that the operator uses). On disk, 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -156,7 +157,8 @@ class Cache:
                 ports.save(kind, outputs[name], scratch / name)
             (scratch / "record.json").write_text(_text(record))
             shutil.rmtree(folder, ignore_errors=True)
-            scratch.rename(folder)
+            with contextlib.suppress(FileExistsError):  # another flow stored the same a moment ago
+                scratch.rename(folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(self.work(key), ignore_errors=True)

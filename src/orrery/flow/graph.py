@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Self
@@ -69,19 +69,27 @@ class Graph(Spec):
             raise FlowError(f"The flow goes in a circle: {' → '.join(error.args[1])}.") from None
 
     def with_settings(self, changes: dict[str, Any]) -> Self:
-        """A copy with some settings changed: ``{"parts.seed": 8}``."""
+        """A copy with some settings changed: ``{"parts.seed": 8, "model.learner.epochs": 5}``."""
         nodes = {node.id: node for node in self.nodes}
         for place, value in changes.items():
-            name, _, setting = place.partition(".")
-            node = self.node(name)
-            if not setting:
+            name, *path = place.split(".")
+            if not path:
                 raise FlowError(
                     f"{place!r} names no setting.", hint="Write node.setting=value, as in parts.seed=8."
                 )
-            nodes[name] = nodes[node.id].model_copy(
-                update={"settings": {**nodes[node.id].settings, setting: value}}
-            )
+            node = nodes.get(name) or self.node(name)
+            nodes[name] = node.model_copy(update={"settings": _changed(node.settings, path, value)})
         return self.model_copy(update={"nodes": tuple(nodes.values())})
+
+
+def _changed(settings: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """Settings with the value at a path; a kind that is written alone becomes a mapping on the way."""
+    first, *rest = path
+    if rest:
+        inside = settings.get(first) or {}
+        inside = {"kind": inside} if isinstance(inside, str) else inside
+        value = _changed(inside, rest, value)
+    return {**settings, first: value}
 
 
 def split_reference(text: str) -> tuple[str, str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from orrery.errors import FlowCheckError, FlowError, did_you_mean, listing
+from orrery.errors import FlowCheckError, FlowError, RegistryBusyError, did_you_mean, listing
 from orrery.flow.cache import Cache, Planned, Record, decide, record_of, stamped, trace
 from orrery.flow.check import check_graph
 from orrery.flow.document import Document, expand
@@ -20,6 +21,7 @@ from orrery.flow.journal import Journal, NodeResult
 from orrery.flow.operator import OUTSIDE, SINGLE, Context, Operator
 from orrery.flow.operators import find
 from orrery.flow.watch import Watcher
+from orrery.registry.lock import locked
 from orrery.settings import home
 from orrery.spec import Spec, stable_key
 from orrery.training.events import Observer
@@ -116,16 +118,29 @@ def run(
     state = State(Cache(home(), graph.name))
     journal = Journal(graph, document, state.cache.journal(), watch)
     nodes = graph.order(to)
-    journal.begin(nodes)
-    for node in nodes:
-        with journal.node(node) as planned:
-            placed = place(state, node, force)
-            planned.append(placed.planned)
-            if placed.planned.action == "run":
-                journal.tell(node.id, "running", placed.planned.reason)
-                _run_node(state, placed, tuple(observers))
-            state.cache.note(node.id, stamped(placed.record))
+    with ExitStack() as held:
+        _alone(graph, state.cache, held)
+        journal.begin(nodes)
+        for node in nodes:
+            with journal.node(node) as planned:
+                placed = place(state, node, force)
+                planned.append(placed.planned)
+                if placed.planned.action == "run":
+                    journal.tell(node.id, "running", placed.planned.reason)
+                    _run_node(state, placed, tuple(observers))
+                state.cache.note(node.id, stamped(placed.record))
     return Run(list(journal.results.values()), state)
+
+
+def _alone(graph: Graph, cache: Cache, held: ExitStack) -> None:
+    """Hold the flow: two runs at a time would share unfinished work. Raises FlowError that names who has it."""
+    try:
+        held.enter_context(locked(cache.journal().parent, f"running the flow {graph.name}", 0))
+    except RegistryBusyError as error:
+        who = error.message.replace("The registry", "Its folder").replace("; waited 0 s", "")
+        raise FlowError(
+            f"The flow {graph.name!r} is running already. {who}", hint="Wait for it, or stop it."
+        ) from None
 
 
 def place(state: State, node: Node, force: Sequence[str]) -> Placed:
