@@ -133,7 +133,7 @@ def run(
 
 
 def _alone(graph: Graph, cache: Cache, held: ExitStack) -> None:
-    """Hold the flow: two runs at a time would share unfinished work. Raises FlowError that names who has it."""
+    """Hold the flow: two runs at a time would share unfinished work. Raises FlowError, naming the other."""
     try:
         held.enter_context(locked(cache.journal().parent, f"running the flow {graph.name}", 0))
     except RegistryBusyError as error:
