@@ -106,7 +106,7 @@ def compare(name: str, feed: Feed, recipe: Recipe) -> dict[str, Any]:
         return harness.seconds(lambda: by_hand(module, blocks, truth, recipe))
 
     ours(), reference()  # warm: allocators, kernels chosen
-    return harness.paired(name, ours, reference, unit="s", who="PyTorch by hand", goal=GOAL, runs=7)
+    return harness.paired(name, ours, reference, unit="s", who="PyTorch by hand", goal=GOAL, runs=9)
 
 
 def measure() -> list[dict[str, Any]]:
