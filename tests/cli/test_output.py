@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import sys
 
 import pytest
 import yaml
@@ -46,3 +47,17 @@ def test_pictures_are_not_printed(capsys: Capture) -> None:
 def test_plain_values() -> None:
     assert plain(dt.datetime(2026, 5, 4, 3, 2, 1)) == "2026-05-04T03:02:01"
     assert plain({1: (math.inf, True)}) == {"1": [None, True]}
+
+
+def test_a_terminal_gets_lines_that_fit(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{f"column {i}": "x" * 30 for i in range(9)}]
+    show(rows, Format.TABLE)
+    assert max(map(len, capsys.readouterr().out.splitlines())) > 200
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    show(rows, Format.TABLE)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("column 0")
+    assert "…" in lines[0]
+    assert lines[0].endswith("column 8")

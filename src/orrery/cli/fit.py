@@ -66,13 +66,10 @@ def fit(
     model.save(to)
     for note in model.notes:
         tell(f"· {note}")
-    facts = {
-        "model": str(to),
-        "learner": learner,
-        "target": target,
-        "inputs": list(model.signature.inputs.names),
-    }
-    show({**facts, "seconds": round(time.perf_counter() - start, 1)}, output)
+    took = time.perf_counter() - start
+    inputs = list(model.signature.inputs.names)
+    facts = {"model": str(to), "learner": learner, "target": target, "inputs": inputs}
+    show({**facts, "seconds": f"{took:.1f}" if output is Format.TABLE else round(took, 3)}, output)
 
 
 app = app_of(fit)

@@ -90,13 +90,25 @@ def plain(value: Any) -> Any:
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, widest: int) -> str:
     if not rows:
         return "There are none."
-    names = columns or list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[_cell(row.get(name)) for name in names] for row in rows]
-    table = text_table(names, cells, widest=widest)
+    names = list(columns or dict.fromkeys(name for row in rows for name in row))
+    table = _lines(rows, names, widest)
     while widest > 16 and _overflows(table):  # cut the widest values, until the lines fit
         widest -= 4
-        table = text_table(names, cells, widest=widest)
+        table = _lines(rows, names, widest)
+    while len(names) > 3 and _overflows(table):  # then leave out columns, from the middle
+        names = [name for name in names if name != _LEFT_OUT]
+        middle = len(names) // 2
+        names[middle : middle + 1] = [_LEFT_OUT]
+        table = _lines(rows, names, widest)
     return table
+
+
+_LEFT_OUT = "…"
+
+
+def _lines(rows: Sequence[Mapping[str, Any]], names: Sequence[str], widest: int) -> str:
+    cells = [[_LEFT_OUT if name == _LEFT_OUT else _cell(row.get(name)) for name in names] for row in rows]
+    return text_table(names, cells, widest=widest)
 
 
 def _overflows(table: str) -> bool:

@@ -30,7 +30,9 @@ def predict(
     """
     answered = load(model).predict(open_table(data, query, where=where))
     if to is None:
-        show(answered.head(rows).to_rows(), output)
+        first = answered.head(rows).to_rows()
+        columns = [name for name in answered.schema.names if name != "probabilities"]
+        show(first, output, columns=columns)
         return
     written = answered.write(to)
     show({"rows": written.count(), "to": to}, output)

@@ -99,10 +99,13 @@ def load(kind: str, folder: Path) -> Any:
     return found.load(found.cls(), folder)
 
 
+_FIGURES = 4  # as many metrics fit on a line, the most telling first
+
+
 def describe(value: Any) -> tuple[str, dict[str, Any]]:
     """A value in one or a few lines for people, and as plain values for programs."""
     metrics = getattr(value, "metrics", None)
     if isinstance(metrics, dict):
         figures = {name: figure for name, figure in metrics.items() if isinstance(figure, int | float)}
-        return ", ".join(f"{name} {figure:.4g}" for name, figure in figures.items()), figures
+        return ", ".join(f"{name} {figure:.4g}" for name, figure in list(figures.items())[:_FIGURES]), figures
     return str(value), TypeAdapter(type(value)).dump_python(value, mode="json")
