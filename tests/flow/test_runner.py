@@ -154,6 +154,7 @@ def test_a_failed_node_is_named_and_what_was_done_stays(home: Path) -> None:
     with pytest.raises(NodeError):
         run(text)
     assert ran() == []
+    assert Flow.from_yaml(text).plan()[3].reason == "first run"  # nothing was left to go on from
 
 
 def test_a_stopped_node_goes_on_where_it_was(home: Path) -> None:
@@ -205,6 +206,14 @@ def test_old_results_are_dropped(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     for note in "abcdef":
         run(FLOW.replace("note: first", f"note: {note}"))
     assert len(list(home.glob("cache/*"))) == 3
+
+
+def test_abandoned_work_is_dropped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "KEEP_WORK", 2)
+    for i in range(5):
+        (home / "cache" / f"{i}.work").mkdir(parents=True)
+    run()
+    assert len(list(home.glob("cache/*.work"))) == 2
 
 
 def test_events_tell_every_change() -> None:

@@ -37,6 +37,9 @@ from orrery.spec import Spec, stable_key
 KEEP = 50
 """Results kept; the ones used longest ago go first."""
 
+KEEP_WORK = 10
+"""Unfinished work kept, likewise."""
+
 Action = Literal["read", "run", "reuse"]
 
 
@@ -140,6 +143,11 @@ class Cache:
         """Whether there is a result."""
         return (self.folder(key) / "record.json").is_file()
 
+    def has_work(self, key: str) -> bool:
+        """Whether there is unfinished work to go on from."""
+        work = self.work(key)
+        return work.is_dir() and any(work.iterdir())
+
     def get(self, key: str) -> dict[str, Any]:
         """The stored outputs by name."""
         folder = self.folder(key)
@@ -179,6 +187,9 @@ class Cache:
         records = sorted(folder.glob("*/record.json"), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in records[KEEP:]:
             shutil.rmtree(old.parent, ignore_errors=True)
+        works = sorted(folder.glob("*.work"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in works[KEEP_WORK:]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def stamped(record: Record) -> Record:
@@ -209,7 +220,7 @@ def decide(cache: Cache, last: Record | None, now: Record, changed: Sequence[str
         if last is None:
             return "reuse", "made by another flow"
         return "reuse", f"as in an earlier run: {why}" if why else "nothing changed"
-    if cache.work(key).is_dir():
+    if cache.has_work(key):
         return "run", "goes on where it was stopped"
     if last is None:
         return "run", "first run"
