@@ -33,7 +33,7 @@ def grow(learner: str) -> tuple[float, float]:
     from benchmarks.predict import rows
 
     settings = {"epochs": 1} if learner == "network" else {}
-    data = rows(600)
+    data = rows(300)
     after = []
     for _ in range(FITS):
         model = ory.fit(data, "y", learner=learner, progress=False, **settings)
