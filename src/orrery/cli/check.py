@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from orrery.cli.options import FlowArgument, Output, app_of
 from orrery.cli.output import Format, show
 from orrery.errors import FlowCheckError
+from orrery.flow.document import read_document
 from orrery.flow.flow import Flow
+from orrery.flow.parse import parse
 
 
 def check(flow: FlowArgument = "flow.yaml", output: Output = Format.TABLE) -> int:
@@ -17,17 +21,12 @@ def check(flow: FlowArgument = "flow.yaml", output: Output = Format.TABLE) -> in
       orrery check
       orrery check flows/train.yaml --output json
     """
-    try:
-        loaded = Flow.load(flow)
-    except FlowCheckError as error:
-        if output is Format.TABLE:
-            raise
-        show([{"message": line} for line in str(error).splitlines()], output)
-        return error.exit_code
-    findings = loaded.check()
+    document = read_document(Path(flow))
+    _, findings = parse(document)
+    if not findings:
+        findings = Flow.load(flow).check()
     lines = "\n".join(str(finding) for finding in findings)
-    good = f"{flow}: nothing is wrong with its {len(loaded.nodes)} nodes."
-    show([finding.to_dict() for finding in findings], output, text=lines or good)
+    show([finding.to_dict() for finding in findings], output, text=lines or f"{flow}: nothing is wrong.")
     return FlowCheckError.exit_code if findings else 0
 
 
