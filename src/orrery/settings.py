@@ -19,6 +19,11 @@ def registry_url() -> str:
     return os.environ.get("ORRERY_REGISTRY__URL") or str(home() / "registry")
 
 
+def device() -> str:
+    """``ORRERY_DEVICE``: ``cpu``, ``cuda``, ``cuda:1``; ``auto``, the default, takes a GPU if there is one."""
+    return os.environ.get("ORRERY_DEVICE") or "auto"
+
+
 def progress() -> bool | None:
     """``ORRERY_PROGRESS`` switches progress bars on (1) or off (0); unset, terminals decide."""
     value = os.environ.get("ORRERY_PROGRESS")

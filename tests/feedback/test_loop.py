@@ -176,6 +176,15 @@ def test_errors_say_what_to_do(table: Table, model: Model) -> None:
         ory.outcomes("quiet", [{"id": "r0", "y": "perhaps"}])
 
 
+def test_a_weighted_champion_is_retrained_with_ordinary_new_rows(tmp_path: Path) -> None:
+    weighted = [{**row, "w": 1.0 + i % 3} for i, row in enumerate(rows(100, 9))]
+    table = ory.read(weighted).write(tmp_path / "weighted.parquet")
+    ory.publish(ory.fit(table, "y", learner="linear", weight="w"), "heavy")
+    answer("heavy", rows(5, 9))
+    ory.outcomes("heavy", [{"id": f"r{i}", "y": "no"} for i in range(5)])
+    assert ory.retrain("heavy").lineage["rows"] == 105
+
+
 def test_rows_fitted_in_memory_cannot_be_read_again() -> None:
     ory.publish(ory.fit(rows(100, 9), "y", learner="linear"), "memory")
     answer("memory", rows(5, 9))

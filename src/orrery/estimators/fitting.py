@@ -65,7 +65,7 @@ def fit_model(
     observe = observe_all([notes, *observers])
 
     def work(member: Member) -> Predictor:
-        world = World(rank=member.rank, size=member.size, seed=estimator.seed, folder=run)
+        world = World(member.rank, member.size, settings.device(), estimator.seed, run)
         return estimator.learner.fit(feed, world, observe)
 
     try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+
+import pyarrow as pa
 
 from orrery.data.table import Table
 from orrery.estimators.model import Model
@@ -24,7 +27,17 @@ def retrain(
     old = table if table is not None else fitted_on(champion)
     fresh = new if new is not None else feedback(name)
     columns = [*champion.signature.inputs.names, champion.signature.target.name]
+    weight = champion.estimator.weight
+    if weight is not None:  # what happened since counts like an ordinary row
+        columns.append(weight)
+        if weight not in fresh.schema:
+            fresh = fresh.map(partial(_weighted, weight=weight))
     both = old.select(*columns).union(fresh.select(*columns))
     model = champion.estimator.fit(both, observers=observers)
     model.lineage["parent"] = f"models:/{name}/{version}"
     return model
+
+
+def _weighted(batch: pa.RecordBatch, weight: str) -> pa.RecordBatch:
+    ones = pa.array([1.0] * len(batch), pa.float64())
+    return batch.append_column(weight, ones)

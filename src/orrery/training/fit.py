@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from orrery.networks.decoders.number import NumberDecoder
 from orrery.networks.export import export_onnx, made_up
 from orrery.networks.inputs import as_arrays
 from orrery.networks.network import is_picture
+from orrery.training.device import find_device
 from orrery.training.events import Observer
 from orrery.training.feed import Feed
 from orrery.training.loop import train
@@ -52,6 +54,7 @@ def fit_module(
     weights: bytes | None = None,
 ) -> Trained:
     """Train what ``factory`` makes; with ``weights`` it begins from those that fit by name and shape."""
+    world = dataclasses.replace(world, device=find_device(world.device))
     pictures = tuple(output.name for output in feed.outputs if is_picture(output))
     module = make(factory, feed.outputs, feed.target, world.seed)
     if weights is not None:

@@ -13,6 +13,7 @@ class World:
     rank: int = 0
     size: int = 1
     device: str = "cpu"
+    """``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one."""
     seed: int = 0
     folder: Path | None = None
     """Where checkpoints and curves go; None keeps nothing. The same folder resumes the run."""
