@@ -20,7 +20,7 @@ def registry_url() -> str:
 
 
 def device() -> str:
-    """``ORRERY_DEVICE``: ``cpu``, ``cuda``, ``cuda:1``; ``auto``, the default, takes a GPU if there is one."""
+    """``ORRERY_DEVICE``: ``cpu``, ``cuda``, ``cuda:1``; ``auto``, the default, takes a GPU if any."""
     return os.environ.get("ORRERY_DEVICE") or "auto"
 
 
