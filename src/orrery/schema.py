@@ -148,7 +148,7 @@ def parse_type(text: str) -> Any:
     ListType(list<item: fixed_size_list<item: float>[3]>)
     """
     text = text.strip()
-    nested = re.fullmatch(r"(large_list|list|fixed_size_list)<\w+: (.+?)(?: not null)?>(?:\[(\d+)\])?", text)
+    nested = re.fullmatch(r"(large_list|list|fixed_size_list)<\w*: (.+?)(?: not null)?>(?:\[(\d+)\])?", text)
     if nested:
         inner = parse_type(nested[2])
         if nested[1] == "fixed_size_list":

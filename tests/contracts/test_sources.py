@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import duckdb
 import pandas as pd
 import polars as pl
 import psycopg
 import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import pytest
 from psycopg import sql as pgsql
@@ -59,6 +62,30 @@ def place_parquet_folder(rows: list[dict[str, Any]]) -> Table:
     return read("parts")
 
 
+def place_arrow_file(rows: list[dict[str, Any]]) -> Table:
+    with pa.ipc.new_file("rows.arrow", ARROW.schema) as out:
+        out.write_table(arrow_of(rows), 40)
+    return read("rows.arrow")
+
+
+def place_arrow_stream(rows: list[dict[str, Any]]) -> Table:
+    with pa.ipc.new_stream("rows.arrows", ARROW.schema) as out:
+        out.write_table(arrow_of(rows), 40)
+    return read("rows.arrows")
+
+
+def place_feather(rows: list[dict[str, Any]]) -> Table:
+    feather.write_feather(arrow_of(rows), "rows.feather", compression="zstd")
+    return read("rows.feather")
+
+
+def place_orc(rows: list[dict[str, Any]]) -> Table:
+    Path("orc").mkdir(exist_ok=True)
+    for i, cut in enumerate((slice(0, 50), slice(50, None))):
+        orc.write_table(arrow_of(rows[cut]), f"orc/{i}.orc")
+    return read("orc")
+
+
 def csv_text(rows: list[dict[str, Any]]) -> str:
     def cell(value: object) -> str:
         return "" if value is None else '"' + str(value).replace('"', '""') + '"'
@@ -95,6 +122,14 @@ def place_sqlite(rows: list[dict[str, Any]]) -> Table:
     return read("sqlite:///rows.db", query="select * from things order by id")
 
 
+def place_duckdb(rows: list[dict[str, Any]]) -> Table:
+    Path("rows.duckdb").unlink(missing_ok=True)
+    with duckdb.connect("rows.duckdb") as link:
+        link.register("given", arrow_of(rows))
+        link.execute("create table things as select * from given")
+    return read("duckdb:///rows.duckdb")
+
+
 def place_postgresql(rows: list[dict[str, Any]], server: Server) -> Table:
     name = f"t_{uuid4().hex}"
     with psycopg.connect(server.url, autocommit=True) as link:
@@ -114,10 +149,15 @@ def place_postgresql(rows: list[dict[str, Any]], server: Server) -> Table:
 PLACES: dict[str, Make] = {
     "parquet": place_parquet,
     "parquet folder": place_parquet_folder,
+    "arrow file": place_arrow_file,
+    "arrow stream": place_arrow_stream,
+    "feather": place_feather,
+    "orc folder": place_orc,
     "csv": place_csv,
     "csv.gz": place_csv_gz,
     "jsonl": place_jsonl,
     "sqlite": place_sqlite,
+    "duckdb": place_duckdb,
     "arrow": lambda rows: read(arrow_of(rows)),
     "batch reader": lambda rows: read(arrow_of(rows).to_reader(10)),
     "pandas": lambda rows: read(arrow_of(rows).to_pandas()),

@@ -16,7 +16,7 @@ from orrery.data.sources import KINDS
 from orrery.data.sources.memory import Memory, is_rows
 from orrery.errors import SettingsError, did_you_mean, listing
 
-SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
+SCHEMES = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgresql", "postgres": "postgresql"}
 """Scheme of an address -> kind of source."""
 
 ENDINGS = {
@@ -30,6 +30,15 @@ ENDINGS = {
     ".ndjson": "jsonl",
     ".jsonl.gz": "jsonl",
     ".ndjson.gz": "jsonl",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".orc": "orc",
+    ".txt": "text",
+    ".txt.gz": "text",
+    ".log": "text",
+    ".log.gz": "text",
     ".png": "images",
     ".jpg": "images",
     ".jpeg": "images",
@@ -39,6 +48,7 @@ ENDINGS = {
     ".db": "sqlite",
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
+    ".duckdb": "duckdb",
 }
 """How a file's name ends -> kind of source."""
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -23,12 +25,16 @@ from orrery.errors import OrreryError, SchemaError, SettingsError
 THIS = "this"
 
 
-def connect() -> Any:
-    """A database in memory that can reach nothing else; large sorts and joins spill to a scratch folder."""
+def connect(file: str | None = None) -> Any:
+    """A database in memory that can reach nothing else but ``file``, a database that is only read.
+
+    Large sorts and joins spill to a scratch folder.
+    """
     database = duckdb.connect(
         ":memory:",
         config={
-            "temp_directory": tempfile.gettempdir(),
+            # Its own, made and removed when needed: what lies in the folder may be read by a query.
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"orrery-sql-{uuid4().hex}"),
             "python_enable_replacements": "false",
             # Nothing is fetched from the network, and the same extensions are there everywhere.
             "autoinstall_known_extensions": "false",
@@ -37,6 +43,10 @@ def connect() -> Any:
     )
     with suppress(duckdb.Error):  # without its time zones, DuckDB knows UTC only
         database.execute("set TimeZone = 'UTC'")
+    if file is not None:
+        literal = exp.Literal.string(file).sql(dialect="duckdb")
+        database.execute(f"attach {literal} as file (type duckdb, read_only)")
+        database.execute("use file")
     database.execute("set enable_external_access = false")
     database.execute("set lock_configuration = true")
     return database

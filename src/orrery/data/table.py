@@ -38,9 +38,10 @@ def read(
 ) -> Table:
     """A table from an address, or from rows in memory.
 
-    Addresses: ``*.parquet``, ``*.csv[.gz]``, ``*.jsonl[.gz]``, a glob or folder of them, a folder of
-    pictures (columns image, label, path), ``sqlite:///file.db`` (with ``query=`` or ``table=``),
-    ``postgresql://…``. In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.
+    Addresses: ``*.parquet``, ``*.csv[.gz]``, ``*.jsonl[.gz]``, ``*.arrow``, ``*.feather``, ``*.orc``,
+    ``*.txt[.gz]`` (columns text, line), a glob or folder of them, a folder of pictures (columns image, label,
+    path), ``sqlite:///file.db`` and ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``.
+    In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.
 
     ``kinds`` says what columns mean; ``on_bad`` whether a row that cannot be read stops the run or is set
     aside (:meth:`Table.quarantined`), corrupt pictures in columns of kind ``image`` among them;

@@ -6,8 +6,12 @@ KINDS = {
     "parquet": "orrery.data.sources.parquet:Parquet",
     "csv": "orrery.data.sources.csv:Csv",
     "jsonl": "orrery.data.sources.jsonl:JsonLines",
+    "arrow": "orrery.data.sources.arrow:ArrowIpc",
+    "orc": "orrery.data.sources.orc:Orc",
+    "text": "orrery.data.sources.text:Text",
     "images": "orrery.data.sources.images:Images",
     "sqlite": "orrery.data.sources.sqlite:Sqlite",
+    "duckdb": "orrery.data.sources.duckdb:DuckDb",
     "postgresql": "orrery.data.sources.postgresql:PostgreSql",
 }
 """Kind of a place -> the class that reads it. Installed packages add theirs as entry points of this name."""

@@ -18,20 +18,22 @@ from orrery.data import cells, files
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed
 from orrery.data.source import Partition
+from orrery.data.sources.file import FileSource
 from orrery.errors import SchemaError, SettingsError, SourceError, UnknownColumnError
 from orrery.schema import Schema, parse_type
 
-ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _BLOCK_BYTES = 4 << 20
 _SAMPLE_ROWS = 100_000
 
 
-class Csv:
+class Csv(FileSource):
     """One CSV file, a glob or a folder of them, of the same columns; a part is a file.
 
     ``types`` pins columns (``{"zip": "string"}``); all others get the type that a sample of the first file
     fits. Every cell is read whatever columns are asked for, so that a bad row is always bad.
     """
+
+    endings = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
     def __init__(
         self,
@@ -43,19 +45,13 @@ class Csv:
         kinds: Mapping[str, str] | None = None,
         on_bad: OnBad = "stop",
     ) -> None:
-        self.place = place
+        super().__init__(place)
         self.delimiter = delimiter
         self.encoding = encoding
         self.header = header
         self.types = dict(types or {})
         self.kinds = dict(kinds or {})
         self.bad = BadRows(on_bad)
-        self.bytes_read = 0
-
-    @cached_property
-    def paths(self) -> list[str]:
-        """The files, sorted."""
-        return files.find(self.place, ENDINGS)
 
     @cached_property
     def _arrow(self) -> Any:
@@ -84,12 +80,6 @@ class Csv:
     def schema(self) -> Schema:
         """The columns of the first file."""
         return Schema.of(self._arrow)
-
-    def partitions(self) -> Sequence[Partition]:
-        """One part per file."""
-        return [
-            Partition(i, {"path": path}, size_bytes=files.size(path)) for i, path in enumerate(self.paths)
-        ]
 
     def read(
         self,
@@ -220,14 +210,9 @@ class Csv:
         with files.unpacked(path, self.encoding) as file:
             yield io.TextIOWrapper(io.BufferedReader(file), "utf-8-sig", errors="surrogateescape", newline="")
 
-    def fingerprint(self) -> str:
-        """A hash of the files' bytes."""
-        return files.fingerprint(self.paths)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The address, and the options that were given."""
+    def _options(self) -> dict[str, Any]:
         header = self.header if isinstance(self.header, bool) else list(self.header)
-        settings = {
+        return {
             "delimiter": self.delimiter,
             "encoding": self.encoding if self.encoding != "utf-8" else None,
             "header": header if header is not True else None,
@@ -235,10 +220,6 @@ class Csv:
             "kinds": self.kinds or None,
             "on_bad": self.bad.on_bad if self.bad.on_bad != "stop" else None,
         }
-        return {"place": files.shown(self.place), **{k: v for k, v in settings.items() if v is not None}}
-
-    def __repr__(self) -> str:
-        return files.shown(self.place)
 
 
 _Bad = tuple[str | None, str, str]

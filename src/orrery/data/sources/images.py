@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,30 +14,26 @@ from orrery.data.codecs import image
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
+from orrery.data.sources.file import FileSource
 from orrery.errors import BadRowError
 from orrery.schema import Field, Kind, Schema
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 32 << 20
 
 
-class Images:
+class Images(FileSource):
     """Pictures in a folder and its sub-folders, sorted by path: columns ``image``, ``label``, ``path``.
 
     ``label`` is the first sub-folder's name, missing for pictures that lie in none. Headers are always
     checked; with ``on_bad="quarantine"`` the whole picture is.
     """
 
-    def __init__(self, place: str, on_bad: OnBad = "stop") -> None:
-        self.place = place
-        self.bad = BadRows(on_bad)
-        self.bytes_read = 0
+    endings = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
-    @cached_property
-    def paths(self) -> list[str]:
-        """The files, sorted."""
-        return files.find(self.place, ENDINGS)
+    def __init__(self, place: str, on_bad: OnBad = "stop") -> None:
+        super().__init__(place)
+        self.bad = BadRows(on_bad)
 
     def schema(self) -> Schema:
         """Bytes of the picture, label, path below the folder."""
@@ -107,13 +102,8 @@ class Images:
         """A hash of the files' bytes and of their places."""
         return files.fingerprint(self.paths, [self._named(path)[1] for path in self.paths])
 
-    def to_dict(self) -> dict[str, Any]:
-        """The address."""
-        on_bad = {"on_bad": self.bad.on_bad} if self.bad.on_bad != "stop" else {}
-        return {"place": files.shown(self.place), **on_bad}
-
-    def __repr__(self) -> str:
-        return files.shown(self.place)
+    def _options(self) -> dict[str, Any]:
+        return {"on_bad": self.bad.on_bad if self.bad.on_bad != "stop" else None}
 
 
 def _batch(rows: list[tuple[bytes, str | None, str]]) -> RecordBatch:

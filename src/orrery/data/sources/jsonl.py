@@ -15,10 +15,10 @@ from orrery.data import files, values
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed
 from orrery.data.source import Partition
+from orrery.data.sources.file import FileSource
 from orrery.errors import SchemaError, UnknownColumnError
 from orrery.schema import Kind, Schema, parse_type
 
-ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _BATCH_ROWS = 8_192
 _BATCH_BYTES = 16 << 20
 _SAMPLE_ROWS = 50_000
@@ -28,12 +28,14 @@ Line = tuple[int, bytes]
 """The number of a line, from 1, and its bytes."""
 
 
-class JsonLines:
+class JsonLines(FileSource):
     """One file of JSON lines, a glob or a folder of them; a part is a file.
 
     Columns and types are those of a sample of the first file; ``types`` pins some:
     ``{"at": "timestamp[us]"}``.
     """
+
+    endings = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
     def __init__(
         self,
@@ -43,17 +45,11 @@ class JsonLines:
         kinds: Mapping[str, str] | None = None,
         on_bad: OnBad = "stop",
     ) -> None:
-        self.place = place
+        super().__init__(place)
         self.encoding = encoding
         self.types = dict(types or {})
         self.kinds = dict(kinds or {})
         self.bad = BadRows(on_bad)
-        self.bytes_read = 0
-
-    @cached_property
-    def paths(self) -> list[str]:
-        """The files, sorted."""
-        return files.find(self.place, ENDINGS)
 
     @cached_property
     def _arrow(self) -> Any:
@@ -83,12 +79,6 @@ class JsonLines:
     def schema(self) -> Schema:
         """The columns of the first file."""
         return Schema.of(self._arrow)
-
-    def partitions(self) -> Sequence[Partition]:
-        """One part per file."""
-        return [
-            Partition(i, {"path": path}, size_bytes=files.size(path)) for i, path in enumerate(self.paths)
-        ]
 
     def read(
         self,
@@ -146,22 +136,13 @@ class JsonLines:
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
         return batch.filter(pa.array([i not in faults for i in range(len(rows))])) if faults else batch
 
-    def fingerprint(self) -> str:
-        """A hash of the files' bytes."""
-        return files.fingerprint(self.paths)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The address, and the options that were given."""
-        settings = {
+    def _options(self) -> dict[str, Any]:
+        return {
             "encoding": self.encoding if self.encoding != "utf-8" else None,
             "types": self.types or None,
             "kinds": self.kinds or None,
             "on_bad": self.bad.on_bad if self.bad.on_bad != "stop" else None,
         }
-        return {"place": files.shown(self.place), **{k: v for k, v in settings.items() if v is not None}}
-
-    def __repr__(self) -> str:
-        return files.shown(self.place)
 
 
 def _parsed(line: bytes) -> Any:

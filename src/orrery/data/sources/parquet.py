@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -12,52 +11,33 @@ import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 from sqlglot import exp
 
-from orrery.aggregate import RecordBatch
 from orrery.data import conditions, files
-from orrery.data.rows import BATCH_ROWS, narrowed, needed
+from orrery.data.rows import BATCH_ROWS
 from orrery.data.source import Partition
-from orrery.errors import SchemaError, SourceError
-from orrery.schema import Schema
-
-ENDINGS = (".parquet", ".pq")
+from orrery.data.sources.file import ColumnarSource
 
 
-class Parquet:
+class Parquet(ColumnarSource):
     """One Parquet file, a glob, or a folder of them, of one schema; a part is a row group."""
 
+    endings = (".parquet", ".pq")
+    form = "Parquet"
+
     def __init__(self, place: str) -> None:
-        self.place = place
-        self.bytes_read = 0
+        super().__init__(place)
+        self._footers: dict[str, Any] = {}
 
-    @cached_property
-    def paths(self) -> list[str]:
-        """The files, sorted."""
-        return files.find(self.place, ENDINGS)
-
-    @cached_property
-    def _arrow(self) -> Any:
-        first, *rest = [self._footer(path) for path in self.paths]
-        schema = Schema.of(first.schema.to_arrow_schema()).arrow()
-        for path, footer in zip(self.paths[1:], rest, strict=True):
-            other = Schema.of(footer.schema.to_arrow_schema()).arrow()
-            if set(other.names) != set(schema.names):
-                raise SchemaError(
-                    f"{files.shown(path)} has the columns {other.names}, but {files.shown(self.paths[0])} "
-                    f"has {schema.names}.",
-                    hint="Read them as two tables.",
-                )
-        return schema
+    def _schema_of(self, path: str) -> Any:
+        return self._footer(path).schema.to_arrow_schema()
 
     def _footer(self, path: str) -> Any:
-        with files.opened(path) as file:
-            try:
-                return pq.read_metadata(file)
-            except pa.ArrowException as error:
-                raise SourceError(f"{files.shown(path)} is no Parquet file: {error}") from None
-
-    def schema(self) -> Schema:
-        """The columns of the first file, which all others must have."""
-        return Schema.of(self._arrow)
+        if path in self._footers:
+            return self._footers[path]
+        with self._telling(path), files.opened(path) as file:
+            footer = pq.read_metadata(file)
+        if not files.is_local(path):  # a file of this machine is looked at again: it may have changed
+            self._footers[path] = footer
+        return footer
 
     def partitions(self) -> Sequence[Partition]:
         """One part per row group."""
@@ -70,33 +50,15 @@ class Parquet:
                 parts.append(Partition(len(parts), place, found.num_rows, found.total_byte_size))
         return parts
 
-    def read(
-        self,
-        partition: Partition,
-        columns: Sequence[str] | None = None,
-        where: str | None = None,
-        start: int = 0,
-    ) -> Iterator[RecordBatch]:
-        """Rows of one row group; none where its statistics rule the condition out."""
-        names = self._arrow.names
-        batches = self._group(partition, needed(names, columns, where), where)
-        return narrowed(batches, names, columns, where, start)
-
-    def _group(self, partition: Partition, wanted: Sequence[str], where: str | None) -> Iterator[RecordBatch]:
+    def _batches(self, partition: Partition, wanted: Sequence[str], where: str | None) -> Iterator[Any]:
         path, group = str(partition.where["path"]), int(partition.where["group"])
         if where is not None and self._ruled_out(path, group, where):
             return
-        schema = pa.schema([self._arrow.field(name) for name in wanted])
         with files.opened(path) as file:
-            try:
-                reader = pq.ParquetFile(file)
-                self.bytes_read += _bytes_of(reader.metadata.row_group(group), set(wanted))
-                for batch in reader.iter_batches(BATCH_ROWS, [group], list(wanted)):
-                    yield batch.select(list(wanted)).cast(schema) if wanted else batch
-            except pa.ArrowException as error:
-                raise SourceError(
-                    f"{files.shown(path)} cannot be read: {error}", hint="Is it cut short?"
-                ) from None
+            far = not files.is_local(path)  # there, a few long reads beat many short ones
+            reader = pq.ParquetFile(file, metadata=self._footer(path), pre_buffer=far)
+            self.bytes_read += _bytes_of(reader.metadata.row_group(group), set(wanted))
+            yield from reader.iter_batches(BATCH_ROWS, [group], list(wanted))
 
     def _ruled_out(self, path: str, group: int, where: str) -> bool:
         """Whether the row group's least and greatest values exclude every row."""
@@ -115,17 +77,6 @@ class Parquet:
         """What row groups are skipped by."""
         parts = conditions.parse(where, tuple(self._arrow.names)).parts()
         return " and ".join(p.text for p in parts if _term(p.tree, self._arrow) is not None)
-
-    def fingerprint(self) -> str:
-        """A hash of the files' bytes."""
-        return files.fingerprint(self.paths)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The address."""
-        return {"place": files.shown(self.place)}
-
-    def __repr__(self) -> str:
-        return files.shown(self.place)
 
 
 def _bytes_of(group: Any, wanted: set[str]) -> int:

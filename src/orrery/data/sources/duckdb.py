@@ -1,0 +1,153 @@
+"""DuckDB databases: columns, conditions and queries are answered where the rows lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from orrery.aggregate import RecordBatch
+from orrery.data import conditions, files, sql
+from orrery.data.rowhash import RowsHash
+from orrery.data.rows import BATCH_ROWS, narrowed
+from orrery.data.source import Partition
+from orrery.data.sources.sqlite_types import quoted
+from orrery.errors import SettingsError, SourceError, did_you_mean, listing
+from orrery.schema import Schema
+from orrery.spec import stable_key
+
+_AS_TEXT = ("ENUM", "INTERVAL", "UNION", "BIT", "TIME WITH TIME ZONE")
+"""DuckDB types of which Orrery keeps the text."""
+
+
+class DuckDb:
+    """The rows of a query, or of one table (``schema.table`` too), of a DuckDB file; one part."""
+
+    def __init__(self, place: str, query: str | None = None, table: str | None = None) -> None:
+        self.place = place
+        self.query = query
+        self.table = table
+        self.bytes_read = 0
+
+    @property
+    def path(self) -> Path:
+        """The file: three slashes begin a relative path, four an absolute one; or the plain path."""
+        _, scheme, path = self.place.partition("://")
+        return Path(path.removeprefix("/") if scheme else self.place)
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """A connection that cannot write, nor reach other files. What DuckDB says becomes SourceError."""
+        if not self.path.is_file():
+            beside = [p.name for p in self.path.parent.iterdir()] if self.path.parent.is_dir() else []
+            raise SourceError(f"There is no database {self.path}.", hint=did_you_mean(self.path.name, beside))
+        try:
+            with sql.connect(str(self.path)) as link:
+                yield link
+        except duckdb.Error as error:
+            raise SourceError(f"{self.path}: {sql.first_line(error)}") from None
+
+    @cached_property
+    def rows(self) -> str:
+        """The query whose rows are read."""
+        if self.query is not None and self.table is not None:
+            raise SettingsError("Both query= and table= were given; allowed is one.")
+        if self.query is not None:
+            return sql.own_query(self.query, "duckdb")
+        with self._open() as link:
+            found = link.execute(
+                "select case table_schema when 'main' then '' else table_schema || '.' end || table_name "
+                "from information_schema.tables where table_catalog = current_database() order by 1"
+            ).fetchall()
+        names = [name for (name,) in found]
+        table = self.table if self.table is not None else (names[0] if len(names) == 1 else None)
+        if table is None:
+            raise SettingsError(f"{self.path} has the tables {listing(names)}.", hint="Name one with table=.")
+        if table not in names:
+            hint = did_you_mean(table, names)
+            raise SourceError(f"{self.path} has no table {table!r}; it has {listing(names)}.", hint=hint)
+        return "select * from " + ".".join(quoted(part) for part in table.split("."))
+
+    @cached_property
+    def _kept(self) -> str:
+        """The query, with the columns as Orrery keeps them."""
+        with self._open() as link:
+            found = link.execute(f"describe ({self.rows})").fetchall()
+        texts = [quoted(str(name)) for name, kind, *_ in found if str(kind).startswith(_AS_TEXT)]
+        changed = ", ".join(f"cast({name} as varchar) as {name}" for name in texts)
+        return f"select * {f'replace ({changed}) ' if changed else ''}from ({self.rows})"
+
+    @cached_property
+    def _arrow(self) -> Any:
+        with self._open() as link:
+            found = link.sql(f"select * from ({self._kept}) limit 0").to_arrow_table().schema
+        return Schema.of(found).arrow()
+
+    def schema(self) -> Schema:
+        """The columns."""
+        return Schema.of(self._arrow)
+
+    def partitions(self) -> Sequence[Partition]:
+        """One part: all rows, in the order that DuckDB gives them."""
+        return [Partition(0)]
+
+    def read(
+        self,
+        partition: Partition,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        start: int = 0,
+    ) -> Iterator[RecordBatch]:
+        """Rows as they come; DuckDB picks columns and filters."""
+        wanted = list(self._arrow.names if columns is None else columns)
+        return narrowed(self._batches(wanted, self.pushed(where)), wanted, wanted, None, start)
+
+    def _batches(self, wanted: list[str], where: str) -> Iterator[RecordBatch]:
+        asked = ", ".join(quoted(name) for name in wanted) or "true as one"
+        query = f"select {asked} from ({self._kept})" + (f" where {where}" if where else "")
+        schema = pa.schema([self._arrow.field(name) for name in wanted])
+        with self._open() as link:
+            for batch in link.sql(query).to_arrow_reader(BATCH_ROWS):
+                self.bytes_read += batch.nbytes
+                yield batch.cast(schema) if wanted else batch.select([])
+
+    def count(self, where: str | None) -> int | None:
+        """Rows, counted by DuckDB."""
+        condition = f" where {self.pushed(where)}" if where is not None else ""
+        with self._open() as link:
+            return int(link.execute(f"select count(*) from ({self._kept}){condition}").fetchone()[0])
+
+    def pushed(self, where: str | None) -> str:
+        """The whole condition: conditions are written in DuckDB's own language."""
+        if where is None:
+            return ""
+        return f"({conditions.parse(where, tuple(self._arrow.names)).sql('duckdb')})"
+
+    def ask(self, query: str, columns: tuple[str, ...], where: str | None) -> DuckDb:
+        """The same database, answering a query on ``this``."""
+        rows = f"select {', '.join(quoted(name) for name in columns)} from ({self._kept})"
+        if where is not None:
+            rows += f" where {self.pushed(where)}"
+        return DuckDb(self.place, query=sql.inlined(query, rows, "duckdb"))
+
+    def fingerprint(self) -> str:
+        """A hash of the rows; of a large database, of its file's size and time, and of the query."""
+        if self.path.is_file() and self.path.stat().st_size > files.WHOLE:
+            return stable_key(files.fingerprint([str(self.path)]), self.rows)
+        seen = RowsHash(self.schema())
+        for batch in self.read(Partition(0)):
+            seen.add(batch)
+        return seen.key()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The address and what is read of it."""
+        settings = {"query": self.query, "table": self.table}
+        return {"place": self.place, **{k: v for k, v in settings.items() if v is not None}}
+
+    def __repr__(self) -> str:
+        return self.place
