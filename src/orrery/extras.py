@@ -33,6 +33,7 @@ EXTRA_OF = {
     "pymongo": "mongo",
     "pymongoarrow": "mongo",
     "s3fs": "s3",
+    "aiohttp": "http",
     "kubernetes": "kubernetes",
 }
 """Import name of an optional package -> the extra of ``orrery-ml`` that brings it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,11 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql as pgsql
 from tests.servers.postgresql import Server, postgresql
+from tests.servers.s3 import s3
+from tests.servers.web import Web, web
 
 from orrery.data.table import Table, read
 from orrery.errors import SettingsError, UnknownColumnError
 
-__all__ = ["postgresql"]
+__all__ = ["postgresql", "s3"]
 
 SIZE = 'the "size"'
 NAMES = ("id", SIZE, "城市 😀")
@@ -146,9 +148,32 @@ def place_postgresql(rows: list[dict[str, Any]], server: Server) -> Table:
     return read(server.url, query=f"select * from {name} order by id")
 
 
+def place_hive(rows: list[dict[str, Any]]) -> Table:
+    for i in range(3):
+        cut = slice(i * len(rows) // 3, (i + 1) * len(rows) // 3)
+        Path(f"hive/third={i}").mkdir(parents=True, exist_ok=True)
+        pq.write_table(arrow_of(rows[cut]), f"hive/third={i}/part.parquet")
+    return read("hive").select(*NAMES)
+
+
+def place_s3(rows: list[dict[str, Any]], form: str) -> Table:
+    place = f"s3://lake/{uuid4().hex}/rows.{form}?connection=lake"
+    read(arrow_of(rows)).write(place)
+    pinned = {} if form == "parquet" else {"types": {"id": "int64", SIZE: "double"}}
+    return read(place, **pinned)
+
+
+def place_web(rows: list[dict[str, Any]], site: Web, form: str) -> Table:
+    read(arrow_of(rows)).write(f"rows.{form}")
+    site.files[f"/rows.{form}"] = Path(f"rows.{form}").read_bytes()
+    pinned = {} if form == "parquet" else {"types": {"id": "int64", SIZE: "double"}}
+    return read(f"{site.url}/rows.{form}", **pinned)
+
+
 PLACES: dict[str, Make] = {
     "parquet": place_parquet,
     "parquet folder": place_parquet_folder,
+    "hive folders": place_hive,
     "arrow file": place_arrow_file,
     "arrow stream": place_arrow_stream,
     "feather": place_feather,
@@ -166,9 +191,24 @@ PLACES: dict[str, Make] = {
 }
 
 
-@pytest.fixture(params=[*PLACES, "postgresql"])
-def make(request: pytest.FixtureRequest) -> Make:
+FAR = ["postgresql", "s3 parquet", "s3 csv.gz", "http parquet", "http csv"]
+
+
+@pytest.fixture(params=[*PLACES, *FAR])
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """How rows are put in one place, and read from there."""
+    place, _, form = request.param.partition(" ")
+    if place == "s3":
+        monkeypatch.setenv("ORRERY_CONNECTION__LAKE", request.getfixturevalue("s3").connection())
+        yield lambda rows: place_s3(rows, form)
+    elif place == "http":
+        with web() as site:
+            yield lambda rows: place_web(rows, site, form)
+    else:
+        yield _near(request)
+
+
+def _near(request: pytest.FixtureRequest) -> Make:
     if request.param == "postgresql":
         server = request.getfixturevalue("postgresql")
         return lambda rows: place_postgresql(rows, server)

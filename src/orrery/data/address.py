@@ -6,13 +6,15 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
-from orrery.data import files
+from orrery.data import files, remote
 from orrery.data.sources import KINDS
+from orrery.data.sources.file import FileSource
+from orrery.data.sources.hive import in_folders
 from orrery.data.sources.memory import Memory, is_rows
 from orrery.errors import SettingsError, did_you_mean, listing
 
@@ -66,11 +68,15 @@ def source_of(place: Any, options: dict[str, Any], kinds: Mapping[str, Any]) -> 
             hint="Give an address, a pandas or Polars frame, Arrow, a list of dicts or a dict of columns.",
         )
     text = os.fspath(place)
+    if options.get("connection") and text.partition("://")[0].lower() in remote.PACKAGES:
+        text = remote.with_connection(text, options["connection"])
+        options = {name: value for name, value in options.items() if name != "connection"}
     kind = kind_of(text)
     source = _class_of(kind)
     if kinds and "kinds" in inspect.signature(source).parameters:
         options = {"kinds": {name: str(kind) for name, kind in kinds.items()}, **options}
-    return _made(source, text, options)
+    made = _made(source, text, options)
+    return in_folders(made) if isinstance(made, FileSource) and kind != "images" else made
 
 
 def kind_of(place: str) -> str:
@@ -83,7 +89,10 @@ def kind_of(place: str) -> str:
     if kind := _by_ending(place.partition("?")[0] if scheme else place):
         return kind
     if files.is_local(place) and files.local(place).is_dir():
-        return _kind_of_folder(files.local(place))
+        below = (p for p in files.local(place).rglob("*") if p.is_file() and p.name[0] not in "._")
+        return _kind_of_folder(place, (p.name for p in below))
+    if scheme and scheme[1].lower() in remote.PACKAGES:
+        return _kind_of_folder(place, map(remote.bare, files.find(place, tuple(ENDINGS))))
     if files.is_local(place) and not files.local(place).exists():
         files.find(place, ())  # says that it is not there
     raise SettingsError(
@@ -93,23 +102,22 @@ def kind_of(place: str) -> str:
 
 
 def _by_ending(name: str) -> str | None:
-    lower = name.lower()
+    lower = name.lower().rstrip("/")
     return next((kind for ending, kind in ENDINGS.items() if lower.endswith(ending)), None)
 
 
-def _kind_of_folder(folder: Path) -> str:
+def _kind_of_folder(folder: str, names: Iterable[str]) -> str:
     """What most of the folder's first files are."""
     counts: dict[str, int] = {}
-    for seen, path in enumerate(p for p in folder.rglob("*") if p.is_file() and p.name[0] not in "._"):
-        if kind := _by_ending(path.name):
+    for name in islice(names, 1000):
+        if kind := _by_ending(name):
             counts[kind] = counts.get(kind, 0) + 1
-        if seen >= 1000:
-            break
     if not counts:
-        raise SettingsError(f"The folder {folder} holds no file that can be read as a table.")
+        raise SettingsError(f"The folder {files.shown(folder)} holds no file that can be read as a table.")
     if len(counts) > 1 and "images" not in counts:
         raise SettingsError(
-            f"The folder {folder} holds files of several kinds: {listing(counts)}.", hint="Use a glob."
+            f"The folder {files.shown(folder)} holds files of several kinds: {listing(counts)}.",
+            hint="Use a glob.",
         )
     return max(counts, key=lambda kind: counts[kind])
 

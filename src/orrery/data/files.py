@@ -10,19 +10,21 @@ import io
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
+from orrery.data import remote
 from orrery.errors import SettingsError, SourceError, did_you_mean
 
 WHOLE = 64 << 20
 """Bytes up to which a file is hashed in full; of a larger one, its ends and its time."""
 
 _END = 1 << 20
+_MARKS = ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created")
+_CLIENTS = ("aiohttp", "aiobotocore", "botocore")
+_SECRET = re.compile(r"([?&][^=&\s]*(?:token|sig|key|secret|password|credential)[^=&\s]*=)[^&\s]*", re.I)
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -56,19 +58,18 @@ def find(place: str, endings: Sequence[str]) -> list[str]:
 
 
 def _find_remote(place: str, endings: Sequence[str]) -> list[str]:
-    try:
-        system, path = fsspec.core.url_to_fs(place)
+    system, path = remote.system_of(place)
+    found: list[str] = []
+    with reading(place), suppress(FileNotFoundError):
         if "*" in path:
-            found = system.glob(path)
-        elif system.isdir(path):
+            found = [p for p in system.glob(path) if not p.endswith("/")]
+        elif place.endswith("/") or system.info(path)["type"] == "directory":
             found = [p for p in system.find(path) if _ends(p, endings)]
         else:
-            found = [path] if system.exists(path) else []
-    except (OSError, ValueError, ImportError) as error:
-        raise SourceError(f"{shown(place)} cannot be reached: {error}") from None
+            found = [path]
     if not found:
         raise SourceError(f"There is no file at {shown(place)}.")
-    return [system.unstrip_protocol(p) for p in sorted(found)]
+    return remote.addresses(system, found, place)
 
 
 def _ends(name: str, endings: Sequence[str]) -> bool:
@@ -86,27 +87,29 @@ def _absent(path: Path, endings: Sequence[str]) -> SourceError:
 
 
 def shown(place: str) -> str:
-    """An address as it may be shown: without password."""
-    return re.sub(r"(?<=://)([^/@\s]*?):[^/@\s]*@", r"\1:***@", place)
+    """An address as it may be shown: without password, key or signature."""
+    plain = re.sub(r"(?<=://)([^/@\s]*?):[^/@\s]*@", r"\1:***@", place)
+    return _SECRET.sub(r"\1***", plain)
 
 
 def size(path: str) -> int:
     """Bytes of a file."""
     if is_local(path):
         return local(path).stat().st_size
-    system, inner = fsspec.core.url_to_fs(path)
-    return int(system.size(inner) or 0)
+    system, inner = remote.system_of(path)
+    with reading(path):
+        return int(system.size(inner) or 0)
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """A file to read bytes from. Raises SourceError."""
+def opened(path: str, ranges: bool = False) -> Iterator[Any]:
+    """A file to read bytes from: in ``ranges``, here and there, or all of it. Raises SourceError."""
     with reading(path):
         if is_local(path):
             with local(path).open("rb") as file:
                 yield file
         else:
-            with fsspec.open(path, "rb") as file:
+            with remote.open_range(path, ranges) as file:
                 yield file
 
 
@@ -126,7 +129,18 @@ def reading(path: str) -> Iterator[None]:
             f"{shown(path)} is not of the encoding that was said: {error}", hint="Say it with encoding=."
         ) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{shown(path)} cannot be read: {error}", hint="Is it cut short?") from None
+        raise SourceError(
+            f"{shown(path)} cannot be read: {shown(str(error))}", hint="Is it cut short?"
+        ) from None
+    except Exception as error:
+        if is_local(path) or not _of_network(error):
+            raise
+        raise SourceError(f"{shown(path)} cannot be reached: {shown(str(error))}") from None
+
+
+def _of_network(error: Exception) -> bool:
+    """Whether an error is one of the clients that fsspec uses; some of theirs are plain ValueErrors."""
+    return type(error) is ValueError or type(error).__module__.split(".")[0] in _CLIENTS
 
 
 def fingerprint(paths: Sequence[str], names: Sequence[str] = ()) -> str:
@@ -142,9 +156,9 @@ def _fingerprint_of(path: str) -> str:
     if is_local(path):
         state = local(path).stat()
         return _hashed(path, state.st_size, state.st_mtime_ns)
-    system, inner = fsspec.core.url_to_fs(path)
+    system, inner = remote.system_of(path)
     info = system.info(inner)
-    mark = next((info[k] for k in ("ETag", "etag", "mtime", "LastModified", "created") if k in info), "")
+    mark = next((info[k] for k in _MARKS if k in info), "")
     return f"{info.get('size')}|{mark}"
 
 
@@ -172,7 +186,7 @@ def unpacked(path: str, encoding: str = "utf-8") -> Iterator[Any]:
             f"There is no encoding {encoding!r}.", hint="Try 'utf-8', 'gbk' or 'latin-1'."
         ) from None
     with opened(path) as file, reading(path):
-        packed = path.lower().endswith(".gz")
+        packed = remote.bare(path).lower().endswith(".gz")
         plain = gzip.GzipFile(fileobj=file) if packed else file
         yield plain if name in ("utf-8", "ascii") else io.BufferedReader(_Recoded(plain, name))
 

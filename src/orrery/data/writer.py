@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import fsspec
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from orrery.aggregate import RecordBatch
-from orrery.data import files
+from orrery.data import files, remote
 from orrery.errors import SchemaError, SettingsError, SourceError, listing
 
 Write = Callable[[Any, Any, Iterator[RecordBatch]], None]
@@ -40,7 +39,7 @@ def write(url: str, schema: Any, batches: Iterator[RecordBatch]) -> None:
 
 def form_of(url: str) -> tuple[Write, bool]:
     """The function that writes a form, and whether to compress. Raises SettingsError."""
-    name = url.lower()
+    name = remote.bare(url).lower()
     packed = name.endswith(".gz")
     name = name.removesuffix(".gz")
     for ending, form in FORMS.items():
@@ -53,7 +52,7 @@ def form_of(url: str) -> tuple[Write, bool]:
 def whole_file(url: str) -> Iterator[Any]:
     """A file to write bytes to, which appears under its name once all of it is on the disk."""
     if not files.is_local(url):
-        with files.reading(url), fsspec.open(url, "wb") as file:
+        with files.reading(url), _whole_object(url) as file:
             yield file
         return
     path = files.local(url)
@@ -70,6 +69,24 @@ def whole_file(url: str) -> Iterator[Any]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _whole_object(url: str) -> Iterator[Any]:
+    """The same, on another machine."""
+    system, inner = remote.system_of(url)
+    try:
+        file = system.open(inner, "wb", autocommit=False)
+    except NotImplementedError:
+        raise SourceError(f"{files.shown(url)} cannot be written to.", hint="Write to s3://…") from None
+    try:
+        yield file
+        file.close()
+    except BaseException:
+        file.closed = True  # else it would still be sent
+        file.discard()
+        raise
+    file.commit()
 
 
 def _cannot_write(path: Path, error: OSError) -> SourceError:

@@ -41,7 +41,7 @@ class ArrowIpc(ColumnarSource):
 def _reader(path: str, columns: list[int] | None = None) -> Iterator[Any]:
     """A reader of some columns: of a file, or of a stream, whichever it is."""
     options = pa.ipc.IpcReadOptions(included_fields=columns) if columns else None
-    with files.opened(path) as file:
+    with files.opened(path, ranges=True) as file:
         is_file = file.read(len(_MAGIC)) == _MAGIC
         file.seek(0)
         with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file, options=options) as reader:

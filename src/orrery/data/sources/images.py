@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
-from orrery.data import files
+from orrery.data import files, remote
 from orrery.data.codecs import image
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed, needed
@@ -91,8 +91,8 @@ class Images(FileSource):
 
     def _named(self, path: str) -> tuple[str | None, str]:
         """Label and path of one picture."""
-        root = files.local(self.place).as_posix() if files.is_local(self.place) else self.place
-        below = PurePosixPath(path.replace("\\", "/"))
+        root = files.local(self.place).as_posix() if files.is_local(self.place) else remote.bare(self.place)
+        below = PurePosixPath(remote.bare(path).replace("\\", "/"))
         if below.is_relative_to(root) and str(below) != root:
             below = below.relative_to(root)
             return (below.parts[0] if len(below.parts) > 1 else None), str(below)

@@ -19,20 +19,20 @@ class Orc(ColumnarSource):
     form = "ORC"
 
     def _schema_of(self, path: str) -> Any:
-        with self._telling(path), files.opened(path) as file:
+        with self._telling(path), files.opened(path, ranges=True) as file:
             return pyorc.ORCFile(file).schema
 
     def partitions(self) -> Sequence[Partition]:
         """One part per stripe."""
         parts: list[Partition] = []
         for path in self.paths:
-            with self._telling(path), files.opened(path) as file:
+            with self._telling(path), files.opened(path, ranges=True) as file:
                 stripes = pyorc.ORCFile(file).nstripes
             parts += [Partition(len(parts) + i, {"path": path, "stripe": i}) for i in range(stripes)]
         return parts
 
     def _batches(self, partition: Partition, wanted: Sequence[str], where: str | None) -> Iterator[Any]:
-        with files.opened(str(partition.where["path"])) as file:
+        with files.opened(str(partition.where["path"]), ranges=True) as file:
             stripes = pyorc.ORCFile(file)
             # Without a column, a batch would not know how many rows it has.
             batch = stripes.read_stripe(int(partition.where["stripe"]), list(wanted or self._arrow.names[:1]))
@@ -45,6 +45,6 @@ class Orc(ColumnarSource):
             return None
         rows = 0
         for path in self.paths:
-            with self._telling(path), files.opened(path) as file:
+            with self._telling(path), files.opened(path, ranges=True) as file:
                 rows += pyorc.ORCFile(file).nrows
         return rows

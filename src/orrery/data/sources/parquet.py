@@ -33,7 +33,7 @@ class Parquet(ColumnarSource):
     def _footer(self, path: str) -> Any:
         if path in self._footers:
             return self._footers[path]
-        with self._telling(path), files.opened(path) as file:
+        with self._telling(path), files.opened(path, ranges=True) as file:
             footer = pq.read_metadata(file)
         if not files.is_local(path):  # a file of this machine is looked at again: it may have changed
             self._footers[path] = footer
@@ -54,7 +54,7 @@ class Parquet(ColumnarSource):
         path, group = str(partition.where["path"]), int(partition.where["group"])
         if where is not None and self._ruled_out(path, group, where):
             return
-        with files.opened(path) as file:
+        with files.opened(path, ranges=True) as file:
             far = not files.is_local(path)  # there, a few long reads beat many short ones
             reader = pq.ParquetFile(file, metadata=self._footer(path), pre_buffer=far)
             self.bytes_read += _bytes_of(reader.metadata.row_group(group), set(wanted))

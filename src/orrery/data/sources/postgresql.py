@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
-from orrery.data import conditions, sql
+from orrery.data import conditions, remote, sql
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
 from orrery.data.sources.postgresql_types import Column, decide
@@ -50,13 +48,7 @@ class PostgreSql:
         """The full address, with the password, and with limits on every wait."""
         place = self.place
         if self.connection is not None:
-            name = "ORRERY_CONNECTION__" + re.sub(r"\W", "_", self.connection).upper()
-            place = os.environ.get(name, "")
-            if not place:
-                raise SettingsError(
-                    f"The connection {self.connection!r} needs the environment variable {name}.",
-                    hint="Set it to an address: postgresql://user:password@host/database.",
-                )
+            place = remote.connection(self.connection, "postgresql://user:password@host/database")
         parts = urlsplit(place)
         limits = {
             "connect_timeout": str(_TIMEOUT_S),

@@ -1,0 +1,108 @@
+"""Files on other machines, behind fsspec: S3, HTTP and whatever else it knows.
+
+Credentials come from the environment, as each place's own tools read it (``AWS_ACCESS_KEY_ID`` …), or from a
+named connection: ``s3://lake/rows.parquet?connection=lake`` is read with what ``ORRERY_CONNECTION__LAKE``
+holds: ``s3://KEY:SECRET@host:port?tls=false``, or ``https://user:password@host``. Only the name is written
+down anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64encode
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import fsspec
+
+from orrery.errors import SettingsError
+from orrery.extras import require
+
+_NAMED = re.compile(r"[?&]connection=([\w.-]+)$")
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "http": "aiohttp", "https": "aiohttp"}
+"""Scheme -> the package that speaks it."""
+_BLOCK_BYTES = 8 << 20
+_TIMEOUT_S = 30
+
+
+def bare(path: str) -> str:
+    """An address without the name of its connection."""
+    return _NAMED.sub("", path)
+
+
+def with_connection(place: str, name: str) -> str:
+    """An address that names its connection."""
+    return f"{bare(place)}{'&' if '?' in bare(place) else '?'}connection={name}"
+
+
+def connection(name: str, example: str) -> str:
+    """The address behind a connection's name, secrets included. Raises SettingsError."""
+    variable = "ORRERY_CONNECTION__" + re.sub(r"\W", "_", name).upper()
+    address = os.environ.get(variable, "")
+    if not address:
+        raise SettingsError(
+            f"The connection {name!r} needs the environment variable {variable}.",
+            hint=f"Set it to an address: {example}.",
+        )
+    return address
+
+
+def system_of(path: str) -> tuple[Any, str]:
+    """The file system behind an address, and the path there."""
+    address = bare(path)
+    scheme = address.partition("://")[0].lower()
+    if scheme in PACKAGES:
+        require(PACKAGES[scheme], f"Reading {scheme}://")
+    options: dict[str, Any] = {}
+    if scheme in ("s3", "s3a"):
+        limits = {"connect_timeout": _TIMEOUT_S, "read_timeout": _TIMEOUT_S, "retries": {"max_attempts": 3}}
+        options = {"use_listings_cache": False, "default_block_size": _BLOCK_BYTES, "config_kwargs": limits}
+    elif scheme in ("http", "https"):
+        options = {"use_listings_cache": False}
+    if named := _NAMED.search(path):
+        options |= _credentials(scheme, address, named[1])
+    system, inner = fsspec.core.url_to_fs(address, **options)
+    return system, inner
+
+
+def addresses(system: Any, paths: list[str], place: str) -> list[str]:
+    """Full addresses of paths that a file system gave, with the connection of the place, sorted."""
+    named = _NAMED.search(place)
+    full = [str(system.unstrip_protocol(path)) for path in sorted(paths)]
+    return [with_connection(path, named[1]) for path in full] if named else full
+
+
+def open_range(path: str, ranges: bool) -> Any:
+    """A file to read; with ``ranges``, nothing is fetched but the bytes asked for."""
+    system, inner = system_of(path)
+    return system.open(inner, "rb", **({"cache_type": "none"} if ranges else {}))
+
+
+def _credentials(scheme: str, address: str, name: str) -> dict[str, Any]:
+    """What fsspec needs to know, from a connection's address."""
+    if scheme in ("http", "https"):
+        parts = urlsplit(connection(name, "https://user:password@host"))
+        asked = urlsplit(address)
+        if (parts.scheme, parts.hostname, parts.port) != (asked.scheme, asked.hostname, asked.port):
+            raise SettingsError(f"The connection {name!r} is to another server than {asked.hostname}.")
+        login = b64encode(":".join(_login(parts)).encode()).decode()
+        return {"client_kwargs": {"headers": {"Authorization": f"Basic {login}"}}}
+    if scheme not in ("s3", "s3a"):
+        raise SettingsError(f"{scheme}:// takes no connection; its credentials come from the environment.")
+    parts = urlsplit(connection(name, "s3://KEY:SECRET@host:port, the secret percent-encoded"))
+    asked_for = dict(parse_qsl(parts.query))
+    options: dict[str, Any] = {"anon": True} if asked_for.get("anon") == "true" else {}
+    if parts.username:
+        options["key"], options["secret"] = _login(parts)
+    if token := asked_for.get("token"):
+        options["token"] = token
+    if region := asked_for.get("region"):
+        options["client_kwargs"] = {"region_name": region}
+    if host := parts.netloc.rpartition("@")[2]:
+        options["endpoint_url"] = f"{'http' if asked_for.get('tls') == 'false' else 'https'}://{host}"
+    return options
+
+
+def _login(parts: SplitResult) -> tuple[str, str]:
+    return unquote(parts.username or ""), unquote(parts.password or "")
