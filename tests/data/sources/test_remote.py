@@ -52,6 +52,15 @@ def test_three_columns_of_forty_on_the_web_fetch_under_a_tenth_of_the_bytes() ->
         assert 0 < site.sent < 0.1 * len(site.files["/wide.parquet"])
 
 
+def test_row_groups_that_cannot_match_are_not_fetched() -> None:
+    pq.write_table(wide().append_column("id", pa.array(range(50_000))), "wide.parquet", row_group_size=5_000)
+    with web() as site:
+        site.files["/wide.parquet"] = Path("wide.parquet").read_bytes()
+        table = read(f"{site.url}/wide.parquet").where("id >= 5000 and id < 5003")
+        assert [row["id"] for row in table.to_rows()] == [5000, 5001, 5002]
+        assert 0 < site.sent < 0.15 * len(site.files["/wide.parquet"])
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv", "csv.gz", "jsonl"])
 def test_folders_globs_and_hive_folders_on_s3(lake: str, form: str) -> None:
     for year in (2023, 2024):

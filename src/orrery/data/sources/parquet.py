@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
 from sqlglot import exp
 
 from orrery.data import conditions, files
@@ -63,10 +63,12 @@ class Parquet(ColumnarSource):
     def _ruled_out(self, path: str, group: int, where: str) -> bool:
         """Whether the row group's least and greatest values exclude every row."""
         bound = _expression(conditions.parse(where, tuple(self._arrow.names)), self._arrow)
-        if bound is None or not files.is_local(path):
+        if bound is None:
             return False
+        footer = io.BytesIO()
+        self._footer(path).write_metadata_file(footer)  # as a file of its own: nothing more is fetched
         form: Any = ds.ParquetFileFormat()
-        fragment = form.make_fragment(str(files.local(path)), LocalFileSystem(), row_groups=[group])
+        fragment = form.make_fragment(pa.py_buffer(footer.getvalue()), row_groups=[group])
         return not fragment.split_by_row_group(bound, schema=self._arrow)
 
     def count(self, where: str | None) -> int | None:
