@@ -87,8 +87,9 @@ class FolderRegistry:
 
     def get(self, name: str, which: int | str | None = None) -> Version:
         """A version by number, alias or ``latest``; None: the champion, or the latest if there is none."""
+        # The ledger first: an alias that moves while we read points to a version that is listed after it.
+        ledger = Ledger.read(self.root / check_name(name))
         numbers = self._known(name)
-        ledger = Ledger.read(self.root / name)
         number = which if isinstance(which, int) else self._pointed(name, which, ledger, numbers)
         if number not in numbers:
             raise ModelNotFoundError(
