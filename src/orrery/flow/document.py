@@ -16,6 +16,10 @@ from orrery.errors import FlowCheckError, FlowError, SettingsError
 MAX_BYTES = 4 << 20
 """A flow is written by people; a larger file is something else."""
 
+MAX_DEPTH = 60
+"""Brackets in brackets; a flow needs a handful."""
+
+_MAX_DIGITS = 100  # of a number: turning many digits into one takes the square of their time
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -34,6 +38,40 @@ class Document:
         while pointer and pointer not in self.lines:
             pointer = pointer.rpartition("/")[0]
         return f"{self.path}:{self.lines.get(pointer, 1)}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values of bounded size and depth: no aliases, which can make little text into very much."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """A node of the text. Raises YAMLError for an alias, and for what lies too deep."""
+        mark = self.peek_event().start_mark
+        if self.check_event(yaml.AliasEvent):
+            raise _refused("an alias (*name) is not allowed here; write the value again", mark)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _refused(f"more than {MAX_DEPTH} brackets or levels lie inside each other", mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node. Raises YAMLError for one that is no date or number, though it looks so."""
+        number = node.tag.endswith((":int", ":float"))
+        if number and len(node.value) > _MAX_DIGITS:
+            raise _refused(f"a number has at most {_MAX_DIGITS} digits", node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+            reason = f"{str(node.value)[:40]!r} cannot be read ({error}); write text in quotes"
+            raise _refused(reason, node.start_mark) from None
+
+
+def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(None, None, problem, mark)
 
 
 def read_document(path: Path) -> Document:
@@ -55,7 +93,7 @@ def parse_document(text: str, path: str = "flow.yaml") -> Document:
     """Plain values and their lines. Raises FlowCheckError at the line where the YAML breaks."""
     lines: dict[str, int] = {}
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         try:
             root = loader.get_single_node()
             values = loader.construct_document(root) if root is not None else None
@@ -124,6 +162,10 @@ def expand(value: Any, environment: Mapping[str, str] | None = None) -> Any:
 
 class _Dumper(yaml.SafeDumper):
     """Short lists on one line, text that holds lines as a block, lists indented under their key."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always: a value used twice is written twice, since a flow file holds no aliases."""
+        return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
