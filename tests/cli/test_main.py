@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,12 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
     heavy = {"torch", "pandas", "pyspark", "ray", "pyarrow", "duckdb", "pydantic", "numpy", "typer", "rich"}
     assert not loaded & heavy
+
+
+def test_a_terminal_of_ascii_is_no_reason_to_fail(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("größe,名\n1,x\n", encoding="utf-8")
+    words = [sys.executable, "-m", "orrery.cli.main", "data", "head", "rows.csv"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"gr??e" in ran.stdout

@@ -7,6 +7,7 @@ model, 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -22,6 +23,9 @@ INTERRUPTED = 130
 
 def main() -> None:
     """The entry point of the installed command."""
+    for stream in (sys.stdout, sys.stderr):  # ASCII must not fail at a letter that it lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 
