@@ -130,7 +130,7 @@ class Service:
         is_main = threading.current_thread() is threading.main_thread()  # only it may ask for signals
         numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
         before = {number: signal.signal(number, handle) for number in numbers}
-        sys.stderr.write(f"{self!r}\nCtrl-C ends it.\n")
+        sys.stderr.write(f"{self}\nCtrl-C ends it.\n")
         try:
             stop.wait()
         finally:
@@ -155,9 +155,12 @@ class Service:
     ) -> None:
         self.close()
 
+    def __str__(self) -> str:
+        version = f", version {self.version}," if self.version else ""
+        return f"{self.name}{version} answers at {self.url}"
+
     def __repr__(self) -> str:
-        version = f" version {self.version}" if self.version else ""
-        return f"<Service: {self.name}{version} answers at {self.url}>"
+        return f"<Service: {self}>"
 
 
 def _listen(host: str, port: int) -> socket.socket:
