@@ -135,12 +135,11 @@ def run(
 def _alone(graph: Graph, cache: Cache, held: ExitStack) -> None:
     """Hold the flow: two runs at a time would share unfinished work. Raises FlowError, naming the other."""
     try:
-        held.enter_context(locked(cache.journal().parent, f"running the flow {graph.name}", 0))
+        folder, purpose = cache.journal().parent, f"running the flow {graph.name}"
+        held.enter_context(locked(folder, purpose, 0, what="Its folder"))
     except RegistryBusyError as error:
-        who = error.message.replace("The registry", "Its folder").replace("; waited 0 s", "")
-        raise FlowError(
-            f"The flow {graph.name!r} is running already. {who}", hint="Wait for it, or stop it."
-        ) from None
+        said = f"The flow {graph.name!r} is running already. {error.message}"
+        raise FlowError(said, hint="Wait for it, or stop it.") from None
 
 
 def place(state: State, node: Node, force: Sequence[str]) -> Placed:
