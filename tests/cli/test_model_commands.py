@@ -113,6 +113,21 @@ def test_versions(capsys: Capture) -> None:
     assert run(["feedback", "promote", "prices", "1", "--test", "test.csv"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "told"),
+    [("", 2, "Not deleted; add --yes"), ("n\n", 2, "Not deleted."), ("y\n", 0, "Deleted")],
+)
+def test_nothing_is_deleted_without_a_word(
+    said: str, code: int, told: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fit() == 0
+    assert run(["publish", "model", "prices"]) == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(said))
+    assert run(["model", "delete", "prices"]) == code
+    assert told in capsys.readouterr().err
+    assert len(answer(["model", "list"], capsys)) == (0 if code == 0 else 1)
+
+
 def test_an_unknown_column_is_told_with_a_suggestion(capsys: Capture) -> None:
     assert run(["fit", "rows.csv", "--target", "pricee", "--learner", "linear"]) == 3
     assert "Did you mean 'price'?" in capsys.readouterr().err

@@ -17,10 +17,13 @@ from typing import Any
 
 import fsspec
 
-from orrery.errors import SettingsError, SourceError, did_you_mean
+from orrery.errors import MissingExtraError, SettingsError, SourceError, did_you_mean
 
 WHOLE = 64 << 20
 """Bytes up to which a file is hashed in full; of a larger one, its ends and its time."""
+
+EXTRA_OF_SCHEME = {"s3": "s3", "s3a": "s3"}
+"""Scheme of a file system -> the extra of ``orrery-ml`` that brings it."""
 
 _END = 1 << 20
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
@@ -57,18 +60,34 @@ def find(place: str, endings: Sequence[str]) -> list[str]:
 
 def _find_remote(place: str, endings: Sequence[str]) -> list[str]:
     try:
-        system, path = fsspec.core.url_to_fs(place)
+        with installed(place):
+            system, path = fsspec.core.url_to_fs(place)
         if "*" in path:
             found = system.glob(path)
         elif system.isdir(path):
             found = [p for p in system.find(path) if _ends(p, endings)]
         else:
             found = [path] if system.exists(path) else []
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError) as error:
         raise SourceError(f"{shown(place)} cannot be reached: {error}") from None
     if not found:
         raise SourceError(f"There is no file at {shown(place)}.")
     return [system.unstrip_protocol(p) for p in sorted(found)]
+
+
+@contextmanager
+def installed(place: str) -> Iterator[None]:
+    """Turns what fsspec says of a package that is not installed into MissingExtraError."""
+    try:
+        yield
+    except ImportError as error:
+        scheme = place.partition("://")[0].lower()
+        extra = EXTRA_OF_SCHEME.get(scheme)
+        command = f'pip install "orrery-ml[{extra}]"' if extra else ""
+        raise MissingExtraError(
+            f"{scheme}:// needs a package that is not installed: {error}.",
+            hint=f"Install it with: {command}" if command else "",
+        ) from None
 
 
 def _ends(name: str, endings: Sequence[str]) -> bool:
@@ -114,7 +133,8 @@ def opened(path: str) -> Iterator[Any]:
 def reading(path: str) -> Iterator[None]:
     """Turns what the system says about a file into SourceError that names it."""
     try:
-        yield
+        with installed(path):
+            yield
     except FileNotFoundError:
         raise SourceError(f"The file {shown(path)} is not there (any more).") from None
     except PermissionError:

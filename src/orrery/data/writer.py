@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import datetime as dt
-import decimal
 import errno
 import gzip
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,13 +12,13 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec
-import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from orrery.aggregate import RecordBatch
 from orrery.data import files
-from orrery.errors import SchemaError, SettingsError, SourceError, listing
+from orrery.data.flat import as_json, flat_batch, flat_schema
+from orrery.errors import SettingsError, SourceError, listing
 
 Write = Callable[[Any, Any, Iterator[RecordBatch]], None]
 
@@ -41,11 +37,9 @@ def write(url: str, schema: Any, batches: Iterator[RecordBatch]) -> None:
 def form_of(url: str) -> tuple[Write, bool]:
     """The function that writes a form, and whether to compress. Raises SettingsError."""
     name = url.lower()
-    packed = name.endswith(".gz")
-    name = name.removesuffix(".gz")
     for ending, form in FORMS.items():
         if name.endswith(ending):
-            return form, packed
+            return form, ending.endswith(".gz")
     raise SettingsError(f"{url!r} does not say its form; a table is written to {listing(FORMS)}.")
 
 
@@ -89,41 +83,25 @@ def _parquet(file: Any, schema: Any, batches: Iterator[RecordBatch]) -> None:
 
 
 def _csv(file: Any, schema: Any, batches: Iterator[RecordBatch]) -> None:
-    for field in schema:
-        if (
-            pa.types.is_nested(field.type)
-            or pa.types.is_binary(field.type)
-            or pa.types.is_large_binary(field.type)
-        ):
-            raise SchemaError(
-                f"The column {field.name!r} is {field.type}, which CSV cannot hold.",
-                hint="Write to *.parquet, or leave the column out with without().",
-            )
-    with pacsv.CSVWriter(file, schema) as out:
+    flat = flat_schema(schema)
+    with pacsv.CSVWriter(file, flat) as out:
         for batch in batches:
-            out.write_batch(batch)
+            out.write_batch(flat_batch(batch, flat))
 
 
 def _jsonl(file: Any, schema: Any, batches: Iterator[RecordBatch]) -> None:
     for batch in batches:
-        lines = [json.dumps(row, ensure_ascii=False, default=_plain) for row in batch.to_pylist()]
+        lines = [as_json(row) for row in batch.to_pylist()]
         file.write(("\n".join(lines) + "\n").encode())
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: bytes as base64, times as ISO 8601, decimals as text."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    if isinstance(value, dt.timedelta):
-        return value.total_seconds()
-    if isinstance(value, decimal.Decimal):
-        return str(value)
-    raise SchemaError(
-        f"A value of {type(value).__name__} cannot be written as JSON.", hint="Write to *.parquet."
-    )
-
-
-FORMS: dict[str, Write] = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl}
-"""How a name ends -> how its form is written."""
+FORMS: dict[str, Write] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".csv.gz": _csv,
+    ".jsonl": _jsonl,
+    ".jsonl.gz": _jsonl,
+    ".ndjson": _jsonl,
+    ".ndjson.gz": _jsonl,
+}
+"""How a name ends -> how its form is written; ``.gz`` is compressed."""

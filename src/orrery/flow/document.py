@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from orrery.errors import FlowCheckError, FlowError, SettingsError
+from orrery.errors import FlowCheckError, FlowError, FlowNotFoundError, SettingsError
 
 MAX_BYTES = 4 << 20
 """A flow is written by people; a larger file is something else."""
@@ -75,13 +75,13 @@ def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:
 
 
 def read_document(path: Path) -> Document:
-    """Read a flow file. Raises FlowError for what is absent, too large, or not YAML."""
+    """Read a flow file. Raises FlowNotFoundError, and FlowError for what is too large or not YAML."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise FlowError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is not a flow.")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise FlowError(
+        raise FlowNotFoundError(
             f"There is no file {str(path)!r}.", hint="Name a flow file, or make one: orrery init my-project"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
