@@ -26,6 +26,8 @@ _CHUNK_ROWS = 8192  # bounds what a long table takes beside its blocks
 class LinearPredictor:
     """Raw scores are ``(x - mean) / scale @ weights + bias``; a missing number counts as the mean.
 
+    A row has the same answer to the last bit, alone or among others.
+
     >>> from orrery.features.feature import Output
     >>> from orrery.schema import Kind
     >>> target = Target(name="y", kind=Kind.NUMBER, type="double")
@@ -128,7 +130,8 @@ class _Numbers:
         present = np.isfinite(values)
         if not present.all():
             values[~present] = 0.0
-        raw += values @ self._weights
+        # A product per row, all of one shape: how BLAS rounds depends on how many rows it is given.
+        raw += np.matmul(values[:, None, :], self._weights)[:, 0]
 
 
 class _Codes:
@@ -142,7 +145,8 @@ class _Codes:
     def add(self, block: Any, raw: Scores) -> None:
         places = block + self._first
         if len(raw) == 1:
-            raw += self._weights.take(places[0], axis=0).sum(axis=0)
+            parts = np.concatenate((raw, self._weights.take(places[0], axis=0)))
+            raw[:] = np.add.accumulate(parts, axis=0)[-1]  # in the order of the loop below, to the same bit
             return
         for position in places.T:
             raw += self._weights.take(position, axis=0)
@@ -160,9 +164,6 @@ class _Ids:
         if not len(bag.ids):
             return
         parts = self._weights.take(bag.ids, axis=0) * bag.weights[:, None]
-        if len(raw) == 1:
-            raw += parts.sum(axis=0)
-            return
         filled = np.flatnonzero(np.diff(bag.offsets))  # reduceat has no notion of an empty row
         raw[filled] += np.add.reduceat(parts, bag.offsets[filled], axis=0)
 
