@@ -83,7 +83,13 @@ async def _answered(desk: Desk, request: Request, face: Face, said: Said) -> Res
 def _check_origin(request: Request) -> None:
     """A page of another site may not use the browser of a local user to send rows or outcomes here."""
     origin = request.headers.get("origin")
-    if request.method == "POST" and origin and urlsplit(origin).netloc != request.headers.get("host"):
+    if request.method != "POST" or not origin:
+        return
+    try:
+        place = urlsplit(origin).netloc
+    except ValueError:
+        place = ""
+    if place != request.headers.get("host"):
         raise BadRequestError(f"Pages of {origin!r:.80} may not use this service.")
 
 

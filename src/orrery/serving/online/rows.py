@@ -46,7 +46,7 @@ async def predict(desk: Desk, request: Request) -> Response:
         question = Question(columns_of(rows, signature), ids_of(rows), record)
         answers = await _asked(desk, live, question, seat) if rows else []
     read = frozenset(signature.inputs.names)
-    kept = [{k: v for k, v in row.items() if k not in read} for row in rows]
+    kept = [{k: v for k, v in row.items() if k not in read and (k != "id" or v is not None)} for row in rows]
     said = [{"id": i, **row, **answer} for i, row, answer in zip(question.ids, kept, answers, strict=True)]
     whole = {"model": live.name, "version": live.version, "rows": said}
     return Response(msgspec.json.encode(whole), media_type="application/json")
@@ -93,6 +93,10 @@ class _InMemory(MultiPartParser):
     """Uploads stay in memory: the body is there already, within its bound."""
 
     spool_max_size = 1 << 62
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
 
 
 async def _form_rows(request: Request, body: bytes, signature: Signature) -> list[dict[str, Any]]:
@@ -108,6 +112,9 @@ async def _form_rows(request: Request, body: bytes, signature: Signature) -> lis
         form = await parser.parse()
     except (MultiPartException, ValueError, KeyError) as error:
         raise BadRequestError(f"The form cannot be read: {error}.") from None
+    if not parser.ended:
+        await form.close()
+        raise BadRequestError("The form is cut short: its closing boundary is missing.")
     fields = {field.name: field for field in signature.inputs.each()}
     columns: dict[str, list[object]] = {}
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from orrery.serving.online.problem import pointer_to
 from orrery.serving.runner import Columns
 
 _ID_CHARACTERS = 200
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def is_bytes(field: Field) -> bool:
@@ -120,6 +123,14 @@ def from_field(text: str, field: Field) -> object:
         ) from None
 
 
+def _number(text: str) -> float:
+    """A finite number, as people write it into a form: what Python reads beside is refused, as in JSON."""
+    text = {"true": "1", "false": "0"}.get(text.strip().lower(), text.strip())
+    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        raise ValueError(text)
+    return float(text)
+
+
 def _labels(text: str) -> object:
     if text.lstrip().startswith("["):
         return msgspec.json.decode(text)
@@ -127,7 +138,7 @@ def _labels(text: str) -> object:
 
 
 _READERS: dict[Kind, Callable[[str], object]] = {
-    Kind.NUMBER: lambda text: float({"true": "1", "false": "0"}.get(text.lower(), text)),
+    Kind.NUMBER: _number,
     Kind.VECTOR: lambda text: msgspec.json.decode(text if "[" in text else f"[{text}]"),
     Kind.LABELS: _labels,
     Kind.IMAGE: from_base64,
