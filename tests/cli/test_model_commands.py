@@ -54,6 +54,13 @@ def test_data(capsys: Capture) -> None:
     assert "120 rows, 4 columns" in capsys.readouterr().err
 
 
+def test_dates_are_described_as_dates(capsys: Capture) -> None:
+    Path("days.csv").write_text("day\n2024-01-01\n2024-03-01\n")
+    assert answer(["data", "describe", "days.csv"], capsys)["columns"][0]["dates"]["maximum"] == "2024-03-01"
+    assert run(["data", "describe", "days.csv"]) == 0
+    assert "2024-01-31" in capsys.readouterr().out  # the mean
+
+
 def test_a_dry_run_prints_every_setting_and_learns_nothing(capsys: Capture) -> None:
     assert fit("model", "--dry-run") == 0
     settings = yaml.safe_load(capsys.readouterr().out)

@@ -10,6 +10,7 @@ from orrery.cli.options import DataArgument, Kinds, Output, Query, Where, help_o
 from orrery.cli.output import Format, show, tell
 from orrery.cli.tables import open_table
 from orrery.data.profile import ColumnProfile
+from orrery.data.views import or_date
 from orrery.display.terminal import shorten
 
 app = new_app("Look at rows where they lie: files, folders of images, databases.")
@@ -64,8 +65,9 @@ def schema(
 
 
 def _row(column: ColumnProfile) -> dict[str, Any]:
-    def figure(value: float | None) -> str:
-        return "" if value is None else f"{value:.4g}"
+    def figure(name: str) -> str:
+        value = or_date(column)(name)
+        return "" if value is None else value if isinstance(value, str) else f"{value:.4g}"
 
     distinct = f"{column.distinct:,}" if column.distinct_exact else f"≈ {column.distinct:,}"
     return {
@@ -73,9 +75,9 @@ def _row(column: ColumnProfile) -> dict[str, Any]:
         "type": column.type,
         "missing": column.missing,
         "distinct": distinct,
-        "least": figure(column.minimum),
-        "mean": figure(column.mean),
-        "most": figure(column.maximum),
+        "least": figure("minimum"),
+        "mean": figure("mean"),
+        "most": figure("maximum"),
         "frequent": ", ".join(f"{shorten(value, 16)} ({count:,})" for value, count in column.top[:3]),
     }
 
