@@ -17,6 +17,7 @@ from typing import Any
 
 import fsspec
 
+from orrery.data.masking import hide, masked
 from orrery.errors import MissingExtraError, SettingsError, SourceError, did_you_mean
 
 WHOLE = 64 << 20
@@ -69,7 +70,7 @@ def _find_remote(place: str, endings: Sequence[str]) -> list[str]:
         else:
             found = [path] if system.exists(path) else []
     except (OSError, ValueError) as error:
-        raise SourceError(f"{shown(place)} cannot be reached: {error}") from None
+        raise SourceError(f"{shown(place)} cannot be reached: {hide(str(error), place)}") from None
     if not found:
         raise SourceError(f"There is no file at {shown(place)}.")
     return [system.unstrip_protocol(p) for p in sorted(found)]
@@ -85,7 +86,7 @@ def installed(place: str) -> Iterator[None]:
         extra = EXTRA_OF_SCHEME.get(scheme)
         command = f'pip install "orrery-ml[{extra}]"' if extra else ""
         raise MissingExtraError(
-            f"{scheme}:// needs a package that is not installed: {error}.",
+            f"{scheme}:// needs a package that is not installed: {hide(str(error), place)}.",
             hint=f"Install it with: {command}" if command else "",
         ) from None
 
@@ -105,8 +106,8 @@ def _absent(path: Path, endings: Sequence[str]) -> SourceError:
 
 
 def shown(place: str) -> str:
-    """An address as it may be shown: without password."""
-    return re.sub(r"(?<=://)([^/@\s]*?):[^/@\s]*@", r"\1:***@", place)
+    """An address as it may be shown: without passwords."""
+    return masked(place)
 
 
 def size(path: str) -> int:
@@ -142,11 +143,15 @@ def reading(path: str) -> Iterator[None]:
             f"The file {shown(path)} may not be read.", hint="Check its owner and its permissions."
         ) from None
     except UnicodeError as error:
+        data = getattr(error, "object", b"")
         raise SourceError(
-            f"{shown(path)} is not of the encoding that was said: {error}", hint="Say it with encoding=."
+            f"{shown(path)} is not of the encoding that was said: {error}.",
+            hint=suggestion(data if isinstance(data, bytes) else b""),
         ) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{shown(path)} cannot be read: {error}", hint="Is it cut short?") from None
+        raise SourceError(
+            f"{shown(path)} cannot be read: {hide(str(error), path)}", hint="Is it cut short?"
+        ) from None
 
 
 def fingerprint(paths: Sequence[str], names: Sequence[str] = ()) -> str:
@@ -195,6 +200,21 @@ def unpacked(path: str, encoding: str = "utf-8") -> Iterator[Any]:
         packed = path.lower().endswith(".gz")
         plain = gzip.GzipFile(fileobj=file) if packed else file
         yield plain if name in ("utf-8", "ascii") else io.BufferedReader(_Recoded(plain, name))
+
+
+def suggestion(data: bytes) -> str:
+    """What to do about bytes that are not UTF-8: name an encoding that fits them.
+
+    >>> suggestion("größe".encode("latin-1")), suggestion("价格".encode("gbk"))
+    ("Say it with encoding=: perhaps 'latin-1'.", "Say it with encoding=: perhaps 'gbk'.")
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        fitting = "utf-16"
+    else:
+        pairs = re.sub(rb"[\x00-\x7f]+", b"", data)
+        chinese = len(pairs) % 2 == 0 and all(0xB0 <= lead <= 0xD7 for lead in pairs[::2])  # GB 2312, level 1
+        fitting = "gbk" if pairs and chinese else "latin-1"
+    return f"Say it with encoding=: perhaps {fitting!r}."
 
 
 class _Recoded(io.RawIOBase):

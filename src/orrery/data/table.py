@@ -23,6 +23,7 @@ from orrery.data.source import Source
 from orrery.data.sources.memory import Memory
 from orrery.data.split import Cuts, Part, Sample, Shares
 from orrery.data.steps import Kinds, Map, Select, Sql, Step, Union, Where
+from orrery.data.variables import expand
 from orrery.errors import SettingsError, listing
 from orrery.schema import Kind, Schema
 
@@ -173,7 +174,7 @@ class Table(Readable, Traceable):
     @classmethod
     def from_dict(cls, plan: Mapping[str, Any]) -> Table:
         """The table again, from ``to_dict``. Raises SettingsError for steps that are functions."""
-        options = dict(plan)
+        options = dict(expand(plan))
         steps = options.pop("steps", [])
         table = read(options.pop("place"), **options)
         for step in steps:

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from orrery.aggregate import RecordBatch
 from orrery.data import files
 from orrery.data.flat import as_json, flat_batch, flat_schema
-from orrery.errors import SettingsError, SourceError, listing
+from orrery.data.masking import hide
+from orrery.errors import OrreryError, SettingsError, SourceError, listing
 
 Write = Callable[[Any, Any, Iterator[RecordBatch]], None]
 
@@ -40,14 +41,16 @@ def form_of(url: str) -> tuple[Write, bool]:
     for ending, form in FORMS.items():
         if name.endswith(ending):
             return form, ending.endswith(".gz")
-    raise SettingsError(f"{url!r} does not say its form; a table is written to {listing(FORMS)}.")
+    raise SettingsError(
+        f"{files.shown(url)!r} does not say its form; a table is written to {listing(FORMS)}."
+    )
 
 
 @contextmanager
 def whole_file(url: str) -> Iterator[Any]:
     """A file to write bytes to, which appears under its name once all of it is on the disk."""
     if not files.is_local(url):
-        with files.reading(url), fsspec.open(url, "wb") as file:
+        with _remote_file(url) as file:
             yield file
         return
     path = files.local(url)
@@ -64,6 +67,40 @@ def whole_file(url: str) -> Iterator[Any]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _remote_file(url: str) -> Iterator[Any]:
+    with _remote_errors(url):
+        file = fsspec.open(url, "wb").open()
+    try:
+        yield file
+    except BaseException:
+        with suppress(Exception):
+            getattr(file, "discard", file.close)()
+        raise
+    with _remote_errors(url):
+        file.close()
+
+
+@contextmanager
+def _remote_errors(url: str) -> Iterator[None]:
+    """What a file system elsewhere says, which may be of any class, becomes SourceError."""
+    shown = files.shown(url)
+    try:
+        with files.installed(url):
+            yield
+    except OrreryError:
+        raise
+    except NotImplementedError:
+        scheme = url.partition("://")[0]
+        raise SourceError(
+            f"{shown} cannot be written: {scheme}:// is for reading only.",
+            hint="Write to a file, or to s3://.",
+        ) from None
+    except Exception as error:
+        text = hide(" ".join(str(error).split()), url)
+        raise SourceError(f"{shown} cannot be written: {text or type(error).__name__}.") from None
 
 
 def _cannot_write(path: Path, error: OSError) -> SourceError:
