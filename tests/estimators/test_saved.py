@@ -241,3 +241,21 @@ def test_urls_that_are_no_paths_are_told(tmp_path: Path) -> None:
     assert Model.load(tmp_path / "a model").signature == fitted("linear").signature
     with pytest.raises(ModelNotFoundError):
         Model.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("keep_example", [True, False])
+@pytest.mark.parametrize("learner", ["linear", pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("letters", ["wxyz", "ab"])
+def test_a_predictor_of_other_features_is_refused(
+    tmp_path: Path, learner: str, letters: str, keep_example: bool
+) -> None:
+    """The same columns, learnt on rows with more or fewer categories."""
+    place = fitted(learner).save(tmp_path / "model")
+    rows = [{"a b": i / 9, "ca't": letters[i % len(letters)], "y": int(i > 30) + 5} for i in range(60)]
+    other = ory.fit(rows, "y", learner=learner)
+    put(place, "features.arrow", write_arrow(other.plan.to_arrow()))
+    if not keep_example:
+        (place / "example.arrow").unlink()
+        edit(place, lambda card: card["files"].pop("example.arrow") and None)
+    with pytest.raises(ModelFormatError, match="belongs to other features"):
+        Model.load(place)

@@ -33,6 +33,7 @@ from orrery.estimators.archive import MLMODEL, read_files, write_files
 from orrery.estimators.arrowfile import read_arrow, write_arrow
 from orrery.estimators.mlmodel import mlmodel
 from orrery.estimators.signature import Signature
+from orrery.features.feature import Output
 from orrery.features.plan import FeaturePlan
 from orrery.features.target import Target
 from orrery.learners.learner import Predictor
@@ -105,6 +106,7 @@ def read_model(place: str | Path) -> Parts:
             if name.endswith(".arrow"):
                 read_arrow(content, name)  # the predictor reads it again, knowing that it is whole
         predictor = _predictor_class(str(card["predictor"])).load(files, signature.target)
+        _check_belongs(predictor, plan)
         return Parts(
             settings=dict(card["estimator"]),
             signature=signature,
@@ -183,6 +185,21 @@ def _check_target(target: Target) -> None:
         )
     if named and target.width != len(set(label_names(target))):
         raise ModelFormatError(f"{CARD} has labels that are not {target.width} different ones.")
+
+
+def _check_belongs(predictor: Predictor, plan: FeaturePlan) -> None:
+    """The features give each block that the predictor reads, of the very shape that it was fitted on."""
+    given = {output.name: _shape(output) for output in plan.outputs}
+    for output in getattr(predictor, "reads", ()):
+        if given.get(output.name) != _shape(output):
+            raise ModelFormatError(
+                f"The predictor belongs to other features: {FEATURES} gives no block {output.name[:100]!r} "
+                f"as it was fitted on."
+            )
+
+
+def _shape(output: Output) -> tuple[object, ...]:
+    return output.role, output.width, output.sizes, output.shape, output.dtype
 
 
 def _predictor_class(kind: str) -> type[Predictor]:

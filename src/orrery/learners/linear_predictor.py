@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orrery.features.feature import Encoded, Role
+from orrery.features.feature import Encoded, Output, Role
 from orrery.features.forms import Bag
 from orrery.features.target import Target
 from orrery.learners import matrix, state
@@ -55,6 +55,11 @@ class LinearPredictor:
         self.mean, self.scale = mean, scale
         self.alpha = alpha
         self._lookups = [_lookup(span, self.weights, mean, scale) for span in parts]
+
+    @property
+    def reads(self) -> tuple[Output, ...]:
+        """The blocks that it needs."""
+        return tuple(span.output for span in self.parts)
 
     def predict(self, blocks: Mapping[str, Encoded]) -> Scores:
         """Answers [n, k]."""
