@@ -92,7 +92,7 @@ def test_nothing_to_read_is_told() -> None:
 
 def test_dates_are_read_as_dates_where_all_are() -> None:
     rows = [
-        {"day": "2024-01-02", "at": "2024-01-02T03:04:05.5", "utc": "2024-01-02T03:04:05Z", "text": "2024-01"},
+        {"day": "2024-01-02", "at": "2024-01-02T03:04:05.5", "utc": "2024-01-02T03:04:05Z", "text": "2"},
         {"day": None, "at": "2024-02-02 00:00:00", "utc": "2024-01-02T03:04:05+02:00", "text": "soon"},
     ]  # fmt: skip
     place = written([json.dumps(row) for row in rows])
