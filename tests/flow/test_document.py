@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orrery.data.variables import expand
 from orrery.errors import FlowCheckError, FlowError, SettingsError
-from orrery.flow.document import MAX_BYTES, expand, parse_document, read_document, write_yaml
+from orrery.flow.document import MAX_BYTES, parse_document, read_document, write_yaml
 
 
 def test_lines_of_values() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import fsspec
 
 from orrery.data.masking import hide, masked
-from orrery.errors import MissingExtraError, SettingsError, SourceError, did_you_mean
+from orrery.errors import MissingExtraError, OrreryError, SettingsError, SourceError, did_you_mean
 
 WHOLE = 64 << 20
 """Bytes up to which a file is hashed in full; of a larger one, its ends and its time."""
@@ -69,8 +69,11 @@ def _find_remote(place: str, endings: Sequence[str]) -> list[str]:
             found = [p for p in system.find(path) if _ends(p, endings)]
         else:
             found = [path] if system.exists(path) else []
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{shown(place)} cannot be reached: {hide(str(error), place)}") from None
+    except OrreryError:
+        raise
+    except Exception as error:  # a file system elsewhere says it with classes of its own
+        text = hide(" ".join(str(error).split()), place) or type(error).__name__
+        raise SourceError(f"{shown(place)} cannot be reached: {text}") from None
     if not found:
         raise SourceError(f"There is no file at {shown(place)}.")
     return [system.unstrip_protocol(p) for p in sorted(found)]

@@ -28,7 +28,10 @@ class Traceable:
         return stable_key(self.source.fingerprint(), [_key(step) for step in self.steps])
 
     def to_dict(self) -> dict[str, Any]:
-        """Source and steps as plain values, without secrets: a ``${VAR}`` stays one. Raises SettingsError for rows in memory."""
+        """Source and steps as plain values, without secrets: a ``${VAR}`` stays one.
+
+        Raises SettingsError for rows in memory.
+        """
         plan = {**self.source.to_dict(), "steps": [step.to_dict() for step in self.steps]}
         kept: dict[str, Any] = unfilled(plan)
         return kept

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from orrery.errors import FlowCheckError, FlowError, FlowNotFoundError, SettingsError
+from orrery.errors import FlowCheckError, FlowError, FlowNotFoundError
 
 MAX_BYTES = 4 << 20
 """A flow is written by people; a larger file is something else."""
@@ -20,7 +18,6 @@ MAX_DEPTH = 60
 """Brackets in brackets; a flow needs a handful."""
 
 _MAX_DIGITS = 100  # of a number: turning many digits into one takes the square of their time
-_VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::-([^}]*))?\}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """A node of the text. Raises YAMLError for an alias, and for what lies too deep."""
-        mark = self.peek_event().start_mark
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         if self.check_event(yaml.AliasEvent):
             raise _refused("an alias (*name) is not allowed here; write the value again", mark)
         self.depth += 1
@@ -126,38 +123,6 @@ def _note_lines(node: yaml.Node, pointer: str, lines: dict[str, int], path: str)
             place = f"{pointer}/{name}".lstrip("/")
             lines[place] = key.start_mark.line + 1
             _note_lines(value, place, lines, path)
-
-
-def expand(value: Any, environment: Mapping[str, str] | None = None) -> Any:
-    """Values with ``${VAR}`` and ``${VAR:-otherwise}`` in their text replaced; ``$$`` is a dollar.
-
-    Raises SettingsError for a variable that is not set.
-
-    >>> expand({"place": "${FOLDER}/rows.csv", "rows": 5}, {"FOLDER": "/data"})
-    {'place': '/data/rows.csv', 'rows': 5}
-    """
-    known = os.environ if environment is None else environment
-    if isinstance(value, Mapping):
-        return {key: expand(item, known) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [expand(item, known) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def one(found: re.Match[str]) -> str:
-        name, otherwise = found[1], found[2]
-        if name is None:
-            return "$"
-        if name in known:
-            return known[name]
-        if otherwise is None:
-            raise SettingsError(
-                f"The environment variable {name!r} is not set.",
-                hint=f"Set it, or write ${{{name}:-otherwise}}.",
-            )
-        return otherwise
-
-    return _VARIABLE.sub(one, value)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -12,10 +12,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from orrery.data.variables import expand
 from orrery.errors import FlowCheckError, FlowError, RegistryBusyError, did_you_mean, listing
 from orrery.flow.cache import Cache, Planned, Record, decide, record_of, stamped, trace
 from orrery.flow.check import check_graph
-from orrery.flow.document import Document, expand
+from orrery.flow.document import Document
 from orrery.flow.graph import Graph, Node, split_reference
 from orrery.flow.journal import Journal, NodeResult
 from orrery.flow.operator import OUTSIDE, SINGLE, Context, Operator

@@ -213,11 +213,10 @@ def _parts(place: str) -> SplitResult:
     """The parts of an address. Raises SettingsError where it cannot be told where the password ends."""
     try:
         parts = urlsplit(place)
-        port = parts.port
-    except ValueError:
-        parts, port = None, None
-    odd = parts is None or parts.fragment or parts.netloc.count("@") > 1
-    if parts is None or odd or (port is None and "@" not in parts.netloc and "@" in parts.path):
+        odd = parts.fragment or parts.netloc.count("@") > 1 or "@" in parts.path or (parts.port or 0) < 0
+    except ValueError:  # of the parts, or of the port
+        odd = True
+    if odd:
         raise SettingsError(
             f"The address {masked(place)} cannot be read.",
             hint="Write @ : / ? # [ ] in a password as %40 %3A %2F %3F %23 %5B %5D, or use connection=.",
