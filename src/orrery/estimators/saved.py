@@ -31,6 +31,7 @@ from orrery.errors import (
 from orrery.estimators.answer import label_names
 from orrery.estimators.archive import MLMODEL, read_files, write_files
 from orrery.estimators.arrowfile import read_arrow, write_arrow
+from orrery.estimators.example import check_example
 from orrery.estimators.mlmodel import mlmodel
 from orrery.estimators.signature import Signature
 from orrery.features.feature import Output
@@ -98,7 +99,10 @@ def read_model(place: str | Path) -> Parts:
     with hostile(path):
         signature = Signature.from_dict(card["signature"])
         _check_target(signature.target)
-        example = read_arrow(files.pop(EXAMPLE), EXAMPLE) if EXAMPLE in files else None
+        signature.inputs.arrow()  # every type is one that there is
+        example = read_arrow(files.pop(EXAMPLE), EXAMPLE, shared=True) if EXAMPLE in files else None
+        if example is not None:
+            check_example(example, signature)
         plan = FeaturePlan.from_arrow(read_arrow(files.pop(FEATURES), FEATURES))
         if not set(plan.inputs) <= set(signature.inputs.names):
             raise ModelFormatError(f"{FEATURES} reads other columns than {CARD} lists.")
