@@ -84,7 +84,8 @@ def settings_error(kind: type[BaseModel], error: ValidationError) -> SettingsErr
             lines.append(f"{place}: this setting is needed")
         else:
             said = finding["msg"].removeprefix("Value error, ")  # pydantic's words for an error of ours
-            lines.append(f"{place}: {said}, received {finding['input']!r}")
+            received = repr(finding["input"])
+            lines.append(f"{place}: {said}" if received in said else f"{place}: {said}, received {received}")
     return SettingsError(f"Wrong settings for {kind.__name__}: {'; '.join(s.strip() for s in lines)}")
 
 

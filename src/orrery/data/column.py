@@ -153,8 +153,9 @@ def as_numbers(column: Any) -> Floats:
 
 def _counted(present: Any, limit: int) -> tuple[Any, dict[Any, int] | None]:
     """The distinct values of a batch, and how often each occurs unless they are too many."""
+    values: Any = pa.array(column_hashes(present)) if _is_hashed(present.type) else present
     try:
-        pairs = pc.value_counts(pa.array(column_hashes(present)) if _is_hashed(present.type) else present)
+        pairs: Any = pc.value_counts(values)
     except pa.ArrowNotImplementedError:
         return present, None
     distinct, numbers = pairs.field("values"), pairs.field("counts")
