@@ -22,6 +22,7 @@
     │   ├── ModelNotFoundError
     │   └── RegistryBusyError    another writer holds the registry
     ├── FlowError
+    │   ├── FlowNotFoundError    there is no such flow file
     │   ├── FlowCheckError       what ``check`` found, before anything ran
     │   └── NodeError            one node failed while running
     ├── EngineError
@@ -30,6 +31,7 @@
     │   └── WorkerError          a worker failed; carries its rank, host and traceback
     ├── ServingError
     │   ├── PortInUseError
+    │   ├── UnknownPathError     a URL that the service does not have
     │   ├── BadRequestError      a request cannot be answered as it stands
     │   │   └── TooLargeError    a request is larger than the service takes
     │   └── OverloadedError      the queue is full: ask again later
@@ -132,6 +134,11 @@ class UnknownColumnError(SchemaError):
 class BadRowError(DataError):
     """One row cannot be read. Says the place, the column and the value."""
 
+    column: str = ""
+    """The column, where the row is one of a batch."""
+    row: int | None = None
+    """The row, counted from 0 within the batch."""
+
 
 class EmptyTableError(DataError):
     """There are no rows where at least one is needed."""
@@ -185,6 +192,12 @@ class FlowError(OrreryError):
     """A flow cannot be read or run."""
 
 
+class FlowNotFoundError(FlowError):
+    """There is no such flow file."""
+
+    exit_code = 4
+
+
 class FlowCheckError(FlowError):
     """What ``check`` found wrong, before anything ran."""
 
@@ -217,6 +230,12 @@ class ServingError(OrreryError):
 
 class PortInUseError(ServingError):
     """The port that was asked for is taken."""
+
+
+class UnknownPathError(ServingError):
+    """A URL that the service does not have."""
+
+    exit_code = 4
 
 
 class BadRequestError(ServingError):

@@ -138,7 +138,20 @@ class Schema(Spec):
         )
 
 
-_ALIASES = {"double": "float64", "float": "float32", "halffloat": "float16", "bool": "bool_"}
+_PLAIN: dict[str, Any] = {
+    **{str(kind): kind for kind in (pa.null(), pa.bool_(), pa.date32(), pa.date64())},
+    **{name: getattr(pa, name)() for name in ("int8", "int16", "int32", "int64")},
+    **{name: getattr(pa, name)() for name in ("uint8", "uint16", "uint32", "uint64")},
+    **{name: getattr(pa, name)() for name in ("string", "large_string", "string_view", "utf8", "large_utf8")},
+    **{name: getattr(pa, name)() for name in ("binary", "large_binary", "binary_view")},
+    **{name: getattr(pa, name)() for name in ("float16", "float32", "float64", "bool_", "date32", "date64")},
+    **{"halffloat": pa.float16(), "float": pa.float32(), "double": pa.float64()},
+    "month_day_nano_interval": pa.month_day_nano_interval(),
+}
+_MOST_TEXT = 1 << 20
+_MOST_DEPTH = 16
+_MOST_WIDTH = 1_000_000
+"""Values, or bytes, that one row of a type of fixed size may hold."""
 
 
 def parse_type(text: str) -> Any:
@@ -147,45 +160,73 @@ def parse_type(text: str) -> Any:
     >>> parse_type("list<item: fixed_size_list<item: float>[3]>")
     ListType(list<item: fixed_size_list<item: float>[3]>)
     """
-    text = text.strip()
-    nested = re.fullmatch(r"(large_list|list|fixed_size_list)<\w*: (.+?)(?: not null)?>(?:\[(\d+)\])?", text)
-    if nested:
-        inner = parse_type(nested[2])
-        if nested[1] == "fixed_size_list":
-            return pa.list_(inner, int(nested[3]))
-        return pa.large_list(inner) if nested[1] == "large_list" else pa.list_(inner)
-    if found := re.fullmatch(r"timestamp\[(\w+)(?:, tz=(.+))?\]", text):
-        return pa.timestamp(found[1], found[2])
-    if found := re.fullmatch(r"(duration|time32|time64)\[(\w+)\]", text):
-        return getattr(pa, found[1])(found[2])
-    if found := re.fullmatch(r"decimal(128|256)\((\d+), (-?\d+)\)", text):
-        return getattr(pa, f"decimal{found[1]}")(int(found[2]), int(found[3]))
-    if found := re.fullmatch(r"fixed_size_binary\[(\d+)\]", text):
-        return pa.binary(int(found[1]))
-    if found := re.fullmatch(r"dictionary<values=(.+), indices=(\w+), ordered=([01])>", text):
-        return pa.dictionary(parse_type(found[2]), parse_type(found[1]), found[3] == "1")
-    if found := re.fullmatch(r"struct<(.*)>", text):
-        return pa.struct([_parse_member(part) for part in _split_top(found[1])])
-    if found := re.fullmatch(r"map<(.+)>", text):
-        key, value = _split_top(found[1])[:2]
-        return pa.map_(parse_type(key), parse_type(value))
-    name = re.sub(r"\[\w+\]$", "", text) if text in {"date32[day]", "date64[ms]"} else text
-    make = getattr(pa, _ALIASES.get(name, name), None)
     try:
-        made = make() if callable(make) else None
-    except TypeError:
-        made = None
-    if not isinstance(made, pa.DataType):
+        made = _parse(text, 0)
+        fits = _width(made) <= _MOST_WIDTH
+    except (ValueError, TypeError, KeyError, pa.ArrowException):
+        made, fits = None, True
+    if not fits:
+        raise SchemaError(f"{text[:200]!r} holds more than {_MOST_WIDTH} values in each row.")
+    if made is None:
         raise SchemaError(
-            f"{text!r} is not a type that Orrery stores.", hint="Use the name that Arrow prints."
+            f"{text[:200]!r} is not a type that Orrery stores.", hint="Use the name that Arrow prints."
         )
     return made
 
 
-def _parse_member(text: str) -> Any:
+def _parse(text: str, depth: int) -> Any:
+    """One type. Raises ValueError, KeyError and what Arrow raises."""
+    text = text.strip()
+    if text in _PLAIN:
+        return _PLAIN[text]
+    if depth == _MOST_DEPTH or len(text) > _MOST_TEXT:
+        raise ValueError("too deep, or too long")
+    nested = re.fullmatch(
+        r"(large_list|list|fixed_size_list)<\w*: (.+?)(?: not null)?>(?:\[(\d{1,7})\])?", text
+    )
+    if nested:
+        inner = _parse(nested[2], depth + 1)
+        if nested[1] == "fixed_size_list":
+            return pa.list_(inner, int(nested[3]))
+        return pa.large_list(inner) if nested[1] == "large_list" else pa.list_(inner)
+    if found := re.fullmatch(r"dictionary<values=(.+), indices=(\w+), ordered=([01])>", text):
+        return pa.dictionary(_parse(found[2], depth + 1), _parse(found[1], depth + 1), found[3] == "1")
+    if found := re.fullmatch(r"struct<(.*)>", text):
+        return pa.struct([_parse_member(part, depth + 1) for part in _split_top(found[1])])
+    if found := re.fullmatch(r"map<(.+)>", text):
+        key, value = _split_top(found[1])[:2]
+        return pa.map_(_parse(key, depth + 1), _parse(value, depth + 1))
+    return _parse_sized(text)
+
+
+def _parse_sized(text: str) -> Any:
+    """Types with a unit or a size."""
+    if found := re.fullmatch(r"timestamp\[(s|ms|us|ns)(?:, tz=([\w/:+-]{1,100}))?\]", text):
+        return pa.timestamp(found[1], found[2])
+    if found := re.fullmatch(r"(duration|time32|time64)\[(s|ms|us|ns)\]", text):
+        sized: dict[str, Any] = {"duration": pa.duration, "time32": pa.time32, "time64": pa.time64}
+        return sized[found[1]](found[2])
+    if found := re.fullmatch(r"decimal(128|256)\((\d{1,2}), (-?\d{1,2})\)", text):
+        return (pa.decimal128 if found[1] == "128" else pa.decimal256)(int(found[2]), int(found[3]))
+    if found := re.fullmatch(r"fixed_size_binary\[(\d{1,7})\]", text):
+        return pa.binary(int(found[1]))
+    raise ValueError("no such type")
+
+
+def _parse_member(text: str, depth: int) -> Any:
     name, _, rest = text.partition(": ")
     plain = rest.removesuffix(" not null")
-    return pa.field(name, parse_type(plain), nullable=plain == rest)
+    return pa.field(name, _parse(plain, depth), nullable=plain == rest)
+
+
+def _width(kind: Any) -> int:
+    """How many values, or bytes, each row of a type takes, whatever is in it."""
+    inner = sum(_width(kind.field(i).type) for i in range(kind.num_fields))
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * max(inner, 1)
+    if pa.types.is_fixed_size_binary(kind) and not pa.types.is_decimal(kind):
+        return int(kind.byte_width)
+    return max(inner, 1)
 
 
 def _split_top(text: str) -> list[str]:

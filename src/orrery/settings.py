@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from orrery.errors import SettingsError
+
 
 def home() -> Path:
     """Where Orrery keeps models, runs, caches and recorded predictions of a project.
@@ -17,6 +19,23 @@ def home() -> Path:
 def registry_url() -> str:
     """Where models are published: ``ORRERY_REGISTRY__URL``; by default a folder in :func:`home`."""
     return os.environ.get("ORRERY_REGISTRY__URL") or str(home() / "registry")
+
+
+def record_most_bytes() -> int:
+    """How much a model's recorded predictions may take on disk: ``ORRERY_RECORD__MOST_GIB``, by default 2.
+
+    Raises SettingsError for what is not a positive number.
+    """
+    text = os.environ.get("ORRERY_RECORD__MOST_GIB") or "2"
+    try:
+        most_bytes = int(float(text) * (1 << 30))
+    except (ValueError, OverflowError):
+        most_bytes = 0
+    if most_bytes <= 0:
+        raise SettingsError(
+            f"ORRERY_RECORD__MOST_GIB is {text!r:.40}; it has to be a positive number, in GiB."
+        )
+    return most_bytes
 
 
 def device() -> str:

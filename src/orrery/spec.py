@@ -83,7 +83,9 @@ def settings_error(kind: type[BaseModel], error: ValidationError) -> SettingsErr
         elif finding["type"] == "missing":
             lines.append(f"{place}: this setting is needed")
         else:
-            lines.append(f"{place}: {finding['msg']}, received {finding['input']!r}")
+            said = finding["msg"].removeprefix("Value error, ")  # pydantic's words for an error of ours
+            received = repr(finding["input"])
+            lines.append(f"{place}: {said}" if received in said else f"{place}: {said}, received {received}")
     return SettingsError(f"Wrong settings for {kind.__name__}: {'; '.join(s.strip() for s in lines)}")
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import orrery
 from orrery import __version__
 from orrery.cli.commands import COMMANDS
 from orrery.cli.main import run
@@ -80,7 +83,27 @@ def test_errors_have_their_exit_codes_and_no_traceback(capsys: Capture) -> None:
     assert "none.csv" in told
     assert "Traceback" not in told
     assert run(["model", "get", "models:/nobody"]) == 4
-    assert run(["check", "none.yaml"]) == 1
+    for command in ("check", "plan", "run"):
+        assert run([command, "none.yaml"]) == 4
+
+
+def test_the_readme_and_the_help_agree_on_exit_codes(capsys: Capture) -> None:
+    assert run(["--help"]) == 0
+    told = re.findall(r"(\d+) ([\w ]+\w)", capsys.readouterr().out.partition("Exit codes:")[2])
+    readme = (
+        (Path(__file__).parents[2] / "README.md").read_text().partition("Exit codes:")[2].partition("##")[0]
+    )
+    assert told == [
+        ("0", "good"), ("1", "failed"), ("2", "wrong use"), ("3", "wrong data"), ("4", "not found"),
+        ("130", "interrupted"),
+    ]  # fmt: skip
+    assert re.findall(r"(\d+) ([\w ]+\w)", " ".join(readme.split())) == told
+    assert "no such model or flow file" in readme
+
+
+def test_only_public_names_are_listed() -> None:
+    assert set(dir(orrery)) == {*orrery.__all__}
+    assert not {"Any", "importlib", "annotations"} & set(dir(orrery))
 
 
 def test_errors_as_json(capsys: Capture) -> None:
@@ -113,3 +136,12 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
     heavy = {"torch", "pandas", "pyspark", "ray", "pyarrow", "duckdb", "pydantic", "numpy", "typer", "rich"}
     assert not loaded & heavy
+
+
+def test_a_terminal_of_ascii_is_no_reason_to_fail(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("größe,名\n1,x\n", encoding="utf-8")
+    words = [sys.executable, "-m", "orrery.cli.main", "data", "head", "rows.csv"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"gr??e" in ran.stdout

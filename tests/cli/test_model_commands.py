@@ -54,6 +54,13 @@ def test_data(capsys: Capture) -> None:
     assert "120 rows, 4 columns" in capsys.readouterr().err
 
 
+def test_dates_are_described_as_dates(capsys: Capture) -> None:
+    Path("days.csv").write_text("day\n2024-01-01\n2024-03-01\n")
+    assert answer(["data", "describe", "days.csv"], capsys)["columns"][0]["dates"]["maximum"] == "2024-03-01"
+    assert run(["data", "describe", "days.csv"]) == 0
+    assert "2024-01-31" in capsys.readouterr().out  # the mean
+
+
 def test_a_dry_run_prints_every_setting_and_learns_nothing(capsys: Capture) -> None:
     assert fit("model", "--dry-run") == 0
     settings = yaml.safe_load(capsys.readouterr().out)
@@ -111,6 +118,21 @@ def test_versions(capsys: Capture) -> None:
     assert run(["feedback", "drift", "prices"]) == 1
     assert "No predictions of 'prices' are recorded" in capsys.readouterr().err
     assert run(["feedback", "promote", "prices", "1", "--test", "test.csv"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "told"),
+    [("", 2, "Not deleted; add --yes"), ("n\n", 2, "Not deleted."), ("y\n", 0, "Deleted")],
+)
+def test_nothing_is_deleted_without_a_word(
+    said: str, code: int, told: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fit() == 0
+    assert run(["publish", "model", "prices"]) == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(said))
+    assert run(["model", "delete", "prices"]) == code
+    assert told in capsys.readouterr().err
+    assert len(answer(["model", "list"], capsys)) == (0 if code == 0 else 1)
 
 
 def test_an_unknown_column_is_told_with_a_suggestion(capsys: Capture) -> None:

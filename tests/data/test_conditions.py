@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from orrery.data.conditions import parse
@@ -25,6 +28,12 @@ COLUMNS = ("age", "home town", "Ünï 😀", "Age2", "t")
         "age as b",
         "drop table x",
         "insert into x values (1)",
+        "unnest([1]) = 1",
+        "unnest([1, 2]) = 1",
+        "columns(*) > 0",
+        "coalesce(*columns(*)) > 0",
+        "columns('age') > 0",
+        "* > 0",
     ],
 )
 def test_what_is_no_condition_is_refused(text: str) -> None:
@@ -104,3 +113,13 @@ def test_queries_with_their_own_names() -> None:
         'with small as (select * from this where a < 3) select "select" as s, a from small order by a desc'
     )
     assert table.sql(query).to_rows() == [{"s": "z", "a": 2}, {"s": "y", "a": 1}]
+
+
+def test_sqlglots_remarks_do_not_reach_standard_error() -> None:
+    code = (
+        "from orrery.data.sql import check_query\n"
+        "from orrery.errors import SettingsError\n"
+        "try:\n    check_query('call pragma_version()')\nexcept SettingsError:\n    print('refused')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("refused\n", "")

@@ -134,3 +134,33 @@ def test_a_profile_is_a_value_and_shows_itself() -> None:
     assert Profile.from_dict(profile.to_dict()) == profile
     assert "a &lt;b&gt;" in profile._repr_html_()
     assert "3 rows" in str(profile)
+
+
+def test_dates_are_told_as_dates() -> None:
+    days = [dt.date(2024, 1, 1), dt.date(2024, 1, 3), dt.date(2024, 3, 1)]
+    moments = [dt.datetime(2024, 1, 1, 8, 30, tzinfo=dt.UTC)] * 3
+    profile = read({"day": days, "at": moments, "n": [1, 2, 3], "t": [dt.time(9, 5)] * 3}).describe()
+    assert profile["day"].dates == {
+        "minimum": "2024-01-01", "mean": "2024-01-21", "maximum": "2024-03-01", "median": "2024-01-03",
+    }  # fmt: skip
+    assert profile["at"].dates["maximum"] == "2024-01-01T08:30:00+00:00"
+    assert (profile["n"].dates, profile["t"].dates["mean"]) == ({}, "09:05:00")
+    for shown in (str(profile), profile._repr_html_()):
+        assert "2024-03-01" in shown
+        assert "2024-01-01T08:30:00" in shown
+        assert "17040" not in shown  # seconds since 1970
+    assert repr(profile) == "Profile(3 rows, 4 columns)"
+
+
+def test_distinct_bytes_and_lists_are_exact_while_few() -> None:
+    rows = pa.array([str(i % 3000).encode() for i in range(9000)])
+    lists = pa.array([[i % 2500] for i in range(9000)])
+    table = read({"picture": rows, "list": lists})
+    parts = [table.describe(), table.sample(rows=9000).describe()]
+    for profile in parts:
+        assert [(c.distinct, c.distinct_exact, c.top) for c in profile.columns] == [
+            (3000, True, ()), (2500, True, ()),
+        ]  # fmt: skip
+    many = read({"picture": [str(i).encode() for i in range(20_000)]}).describe()["picture"]
+    assert not many.distinct_exact
+    assert abs(many.distinct - 20_000) < 2_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,9 +15,17 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from fsspec.registry import _registry
 
 from orrery.data.table import Table, read
-from orrery.errors import BadRowError, SchemaError, SettingsError, SourceError, UnknownColumnError
+from orrery.errors import (
+    BadRowError,
+    MissingExtraError,
+    SchemaError,
+    SettingsError,
+    SourceError,
+    UnknownColumnError,
+)
 from orrery.schema import Kind
 
 NAMES = ["a b", 'q"uo"te', "it's", "列", "😀", "select", "", "a.b", "x;y", "\t"]
@@ -239,3 +248,31 @@ def test_wrong_requests_are_told() -> None:
     Path("t.csv").write_text("a\n1\n")
     with pytest.raises(SettingsError, match="cannot be rebuilt"):
         Table.from_dict({"place": "t.csv", "steps": [{"step": "map", "function": "os:system"}]})
+
+
+def test_a_share_given_as_rows_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"share=0\.1"):
+        read({"a": [1]}).sample(0.1)  # type: ignore[arg-type]
+
+
+def test_columns_may_be_named_in_one_list() -> None:
+    table = read({"a": [1], "b": [2], "c": [3]})
+    assert table.select(["b", "a"]).to_rows() == table.select("b", "a").to_rows() == [{"b": 2, "a": 1}]
+    assert table.without(("a", "b")).schema.names == ("c",)
+    with pytest.raises(SettingsError, match="named by a string, not by 3"):
+        table.select("a", 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv", "kafka"])
+def test_places_of_a_later_release_say_so(scheme: str) -> None:
+    with pytest.raises(SettingsError, match="planned for a later release") as caught:
+        read(f"{scheme}://me:secret@host/rows.csv")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_extra_of_a_file_system_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(_registry, "s3", raising=False)
+    for ask in (lambda: read("s3://bucket/x.csv"), lambda: read({"a": [1]}).write("s3://bucket/x.csv")):
+        with pytest.raises(MissingExtraError, match=r'pip install "orrery-ml\[s3\]"'):
+            ask()

@@ -99,6 +99,20 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
         read_files(bomb)
 
 
+def test_a_bomb_of_many_small_files_is_refused(tmp_path: Path) -> None:
+    many = [(f"a{i}.json", b"0" * (1 << 20)) for i in range(40)]
+    bomb = zip_of(tmp_path / "bomb.zip", *many, ("model.json", b"{}"))
+    with pytest.raises(ModelFormatError, match="The zip would unpack"):
+        read_files(bomb)
+
+
+def test_a_zip_without_a_card_is_not_unpacked(tmp_path: Path) -> None:
+    broken = zip_of(tmp_path / "z.zip", ("w.json", b"0" * 5000)).read_bytes().replace(b"w.json", b"w.txt2", 1)
+    (tmp_path / "z.zip").write_bytes(broken)
+    with pytest.raises(ModelFormatError, match=r"no model\.json"):
+        read_files(tmp_path / "z.zip")
+
+
 def test_a_zip_that_lies_about_its_sizes_is_refused(tmp_path: Path) -> None:
     honest = zip_of(tmp_path / "lies.zip", ("model.json", b"0" * 5000)).read_bytes()
     lies = honest.replace((5000).to_bytes(4, "little"), (10).to_bytes(4, "little"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -90,3 +91,16 @@ def test_what_was_said_is_not_questioned() -> None:
     found = infer(pinned.schema, table.describe(), "y", {"zip": Kind.CATEGORY}, ignore=("z",))
     assert found.kinds == {"zip": Kind.CATEGORY, "x": Kind.CATEGORY, "y": Kind.NUMBER}
     assert found.notes == []
+
+
+def test_the_path_of_a_picture_is_never_learnt_from(tmp_path: Path) -> None:
+    for i in range(6):
+        place = tmp_path / "pets" / ("cat" if i % 2 else "dog") / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(png(40 * i))
+    table = ory.read(str(tmp_path / "pets"))
+    found = ory.Estimator(target="label").resolve(table)
+    assert found.kinds["path"] is Kind.KEY
+    assert {name for feature in found.features or () for name in feature.columns} == {"image"}
+    # A column that names rows can still be what is predicted.
+    assert ory.Estimator(target="path").resolve(table).kinds["path"] is Kind.CATEGORY

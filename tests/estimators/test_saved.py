@@ -241,3 +241,68 @@ def test_urls_that_are_no_paths_are_told(tmp_path: Path) -> None:
     assert Model.load(tmp_path / "a model").signature == fitted("linear").signature
     with pytest.raises(ModelNotFoundError):
         Model.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("keep_example", [True, False])
+@pytest.mark.parametrize("learner", ["linear", pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("letters", ["wxyz", "ab"])
+def test_a_predictor_of_other_features_is_refused(
+    tmp_path: Path, learner: str, letters: str, keep_example: bool
+) -> None:
+    """The same columns, learnt on rows with more or fewer categories."""
+    place = fitted(learner).save(tmp_path / "model")
+    rows = [{"a b": i / 9, "ca't": letters[i % len(letters)], "y": int(i > 30) + 5} for i in range(60)]
+    other = ory.fit(rows, "y", learner=learner)
+    put(place, "features.arrow", write_arrow(other.plan.to_arrow()))
+    if not keep_example:
+        (place / "example.arrow").unlink()
+        edit(place, lambda card: card["files"].pop("example.arrow") and None)
+    with pytest.raises(ModelFormatError, match="belongs to other features"):
+        Model.load(place)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["show_info", "create_library_symlinks", "fixed_size_binary[2000000000]", "list<item: " * 3000 + "int8"],
+    ids=lambda kind: kind[:30],
+)
+@pytest.mark.parametrize("where", ["input", "target"])
+def test_types_that_are_none_are_refused_and_not_called(folder: Path, kind: str, where: str) -> None:
+    def change(card: dict[str, Any]) -> None:
+        signature = card["signature"]
+        (signature["inputs"]["fields"][1] if where == "input" else signature["target"])["type"] = kind
+
+    edit(folder, change)
+    with pytest.raises(ModelFormatError):
+        Model.load(folder)
+
+
+def test_an_example_of_more_rows_than_ours_is_told(folder: Path) -> None:
+    example = read_arrow((folder / "example.arrow").read_bytes(), "example.arrow")
+    put(folder, "example.arrow", write_arrow(pa.concat_tables([example, example]).combine_chunks()))
+    with pytest.raises(ReplayError, match="40 rows"):
+        Model.load(folder)
+
+
+def test_an_example_of_other_types_is_told(folder: Path) -> None:
+    example = read_arrow((folder / "example.arrow").read_bytes(), "example.arrow")
+    shared = example.set_column(1, "ca't", example.combine_chunks().column("ca't").dictionary_encode())
+    put(folder, "example.arrow", write_arrow(shared))
+    with pytest.raises(ReplayError, match="is of type dictionary"):
+        Model.load(folder)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["x", "y"] * 30).dictionary_encode(),
+        pa.array(
+            [[1.0, 2.0], [3.0, 4.0]] * 30, pa.list_(pa.field("element", pa.float32(), nullable=False), 2)
+        ),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_columns_of_any_type_come_back(tmp_path: Path, column: pa.Array) -> None:
+    table = pa.table({"x": column, "y": [1.0, 2.0] * 30})
+    place = ory.fit(table, "y", learner="linear").save(tmp_path / "m")
+    assert len(Model.load(place).predict(table)) == 60

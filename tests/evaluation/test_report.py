@@ -17,6 +17,7 @@ from PIL import Image
 from orrery.errors import EmptyTableError, SchemaError, SettingsError, UnknownColumnError
 from orrery.evaluation.compare import compare
 from orrery.evaluation.findings import Picture
+from orrery.evaluation.pages.category import colored
 from orrery.evaluation.report import Outcome, Report, evaluate
 from orrery.evaluation.worst import Worst
 from orrery.schema import Kind
@@ -140,14 +141,44 @@ def test_pictures_of_the_worst_rows_are_kept_small() -> None:
     assert "data:image/png;base64," in report.to_html()
 
 
-def test_many_classes_still_make_a_page() -> None:
-    k = 150
+def guessed(k: int, rows: int = 400) -> Report:
+    """A report on k classes; the fifth is guessed blindly, the others are mostly right."""
     rng = np.random.default_rng(0)
-    scores = pa.FixedSizeListArray.from_arrays(pa.array(rng.dirichlet(np.ones(k), 400).ravel()), k)
-    rows = pa.record_batch({"truth": rng.integers(0, k, 400), "scores": scores})
-    report = evaluate([rows], Outcome(Kind.CATEGORY, tuple(range(k)), "y"))
+    truth = rng.integers(0, k, rows)
+    scores = rng.dirichlet(np.ones(k), rows)
+    scores[np.arange(rows), truth] += np.where(truth == 5, 0.0, 1.0)
+    listed = pa.FixedSizeListArray.from_arrays(pa.array((scores / scores.sum(1)[:, None]).ravel()), k)
+    batch = pa.record_batch({"truth": truth, "scores": listed})
+    return evaluate([batch], Outcome(Kind.CATEGORY, tuple(range(k)), "y"))
+
+
+def test_many_classes_still_make_a_page() -> None:
+    report = guessed(150)
     assert report.matrix == ()
     assert len(report.to_html()) < 1_000_000
+    assert [len(report.curves[key]) for key in ("roc", "pr")] == [8, 8]
+    assert report.curves["roc"][0].label == "5"
+    assert "Only 8 of 150 classes are drawn: the hardest" in report.to_html()
+    assert "150 个类别中只画出 AUC 最低的 8 个" in report.to_html()
+
+
+def test_the_page_says_which_classes_stand_out() -> None:
+    page = guessed(12).to_html()
+    assert "In colour the 3 hardest of 12 classes" in page
+    assert "彩色为 12 个类别中最难的 3 个" in page
+    assert colored(guessed(12).curves["roc"], guessed(12))[-3:][0].color
+    assert "5" in [str(line.name) for line in colored(guessed(12).curves["roc"], guessed(12)) if line.color]
+    assert "hardest of" not in guessed(8).to_html()
+
+
+def test_a_report_is_one_line_in_the_terminal(reports: dict[str, Report]) -> None:
+    for report in reports.values():
+        assert str(report) == repr(report)
+        assert len(str(report)) < 200
+        assert f"{report.target!r}: {report.kind.value}" in str(report)
+    report = reports["classes"]
+    assert f"accuracy {report.metrics['accuracy']:.4g}" in str(report)
+    assert len(repr(compare({"a": report, "b": report}))) < 500
 
 
 def test_bad_rows_are_named() -> None:

@@ -11,7 +11,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from orrery.data.codecs.image import encode_png
-from orrery.errors import FitError, SchemaError, SettingsError
+from orrery.errors import BadRowError, FitError, SchemaError, SettingsError
 from orrery.features import vocabulary
 from orrery.features.category import Category
 from orrery.features.date import Date
@@ -214,10 +214,10 @@ def test_vector_scales_each_position_and_flags_missing_ones() -> None:
     assert block(plan, {"v": [[3.0, 5.0], None, [np.nan, 6.0]]}).tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
 
 
-@pytest.mark.parametrize("values", [[[1.0]], [[1.0, 2.0, 3.0]]])
-def test_vectors_of_another_length_are_refused(values: list[list[float]]) -> None:
+@pytest.mark.parametrize("values", [[None, [1.0]], [None, [1.0, 2.0, 3.0]]])
+def test_vectors_of_another_length_are_refused(values: list[list[float] | None]) -> None:
     plan = fitted(Vector(columns=("v",)), {"v": [[1.0, 5.0]]})
-    with pytest.raises(SchemaError, match="where others have 2"):
+    with pytest.raises(BadRowError, match=r"row 1: Column 'v'.* where the model takes 2"):
         block(plan, {"v": values})
 
 

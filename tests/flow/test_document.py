@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orrery.data.variables import expand
 from orrery.errors import FlowCheckError, FlowError, SettingsError
-from orrery.flow.document import MAX_BYTES, expand, parse_document, read_document, write_yaml
+from orrery.flow.document import MAX_BYTES, parse_document, read_document, write_yaml
 
 
 def test_lines_of_values() -> None:
@@ -31,6 +32,38 @@ def test_broken_yaml_names_the_line() -> None:
 def test_a_key_written_twice() -> None:
     with pytest.raises(FlowCheckError, match=r"f.yaml:3: The key 'a' is written twice"):
         parse_document("a: 1\nb: 2\na: 3\n", "f.yaml")
+
+
+_BOMB = "a0: &a0 [x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (_BOMB, 2),
+        ("b: 1\na: &a [*a]\n", 2),
+        ("b: 1\na: " + "[" * 5000 + "]" * 5000, 2),
+        ("{a: " * 3000 + "1" + "}" * 3000, 1),
+        ("b: 1\na: " + "9" * 10_000, 2),
+        ("b: 1\na: " + ":".join(["59"] * 20_000), 2),
+        ("b: 1\na: 2024-99-99\n", 2),
+        ("b: 1\na: !!timestamp nonsense\n", 2),
+        ("b: 1\na: !!bool maybe\n", 2),
+        ("b: 1\na: !!int ''\n", 2),
+        ("b: 1\na: !!float x\n", 2),
+    ],
+)
+def test_yaml_that_would_hang_or_break_the_reader(text: str, line: int) -> None:
+    with pytest.raises(FlowCheckError, match=rf"^f.yaml:{line}: This is not YAML"):
+        parse_document(text, "f.yaml")
+
+
+def test_a_value_used_twice_is_written_twice() -> None:
+    shared = ["a", "b"]
+    text = write_yaml({"x": shared, "y": shared})
+    assert parse_document(text).values == {"x": ["a", "b"], "y": ["a", "b"]}
 
 
 def test_tags_that_build_objects_are_refused() -> None:

@@ -238,7 +238,7 @@ def test_an_unknown_value_of_a_run() -> None:
 def test_two_runs_of_one_flow_at_a_time_are_refused(home: Path) -> None:
     with (
         locked(home / "flows" / "people", "running the flow people", 0),
-        pytest.raises(FlowError, match=r"'people' is running already.*process \d+ on"),
+        pytest.raises(FlowError, match=r"'people' is running already\. Its folder is held by process \d+ on"),
     ):
         run()
     assert ran() == []

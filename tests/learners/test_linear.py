@@ -163,3 +163,15 @@ def test_one_row_is_answered_at_once() -> None:
         predictor.predict(row)
         taken.append(time.perf_counter() - start)
     assert np.median(taken) < 500e-6
+
+
+def test_any_number_of_rows_gives_the_same_bits(feeder: Feeder) -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    for truth, kind in ((y, "category"), (x[:, 0], "number"), (x[:, 0].round(), "category")):
+        table, kinds = columns(x[:, 1:], truth)
+        fed = feeder(table, Linear(alpha=1.0, max_iterations=5), kinds | {"y": kind})
+        predictor = Linear(alpha=1.0, max_iterations=5).fit(fed.feed, World(), silent)
+        whole = predictor.predict(fed.feed.all().blocks)
+        for first, last in ((0, 1), (1, 3), (3, 20), (20, 300), (300, 569)):
+            some = predictor.predict(fed.feed.take(np.arange(first, last)).blocks)
+            np.testing.assert_array_equal(some, whole[first:last])

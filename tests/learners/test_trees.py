@@ -130,7 +130,8 @@ def test_what_is_not_lightgbms_text_is_refused(bad: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["num_leaves=99999999999", "num_leaves=-1", "num_leaves=²", "leaf_value=nan inf"]
+    "line",
+    ["num_leaves=99999999999", "num_leaves=-1", "num_leaves=²", "leaf_value=nan inf", "left_child=1e300"],
 )
 def test_counts_and_numbers_are_checked(line: str) -> None:
     bad = text().replace(next(x for x in text().split("\n") if x.startswith(line.partition("=")[0])), line, 1)

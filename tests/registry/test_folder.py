@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -288,3 +289,92 @@ def test_the_registry_of_the_environment(home: Path, tmp_path: Path, monkeypatch
     assert open_registry("file:///there").root == Path("/there")
     with pytest.raises(SettingsError, match="'s3' is not supported"):
         open_registry("s3://bucket/x")
+
+
+_DAMAGED = [
+    "",
+    "{",
+    "[]",
+    "null",
+    '{"last": "x"}',
+    '{"last": true}',
+    '{"last": -5}',
+    '{"last": 1e400}',
+    '{"last": ' + "9" * 30 + "}",
+    '{"last": ' + "9" * 5000 + "}",
+    '{"aliases": {"champion": true}}',
+    '{"aliases": {"champion": 0}}',
+    '{"unknown": 1}',
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("text", _DAMAGED, ids=lambda text: repr(text[:40]))
+def test_a_damaged_ledger_is_an_error_and_never_overwritten(
+    registry: FolderRegistry, folder: Path, text: str
+) -> None:
+    registry.publish(folder, "digits")
+    ledger = registry.root / "digits" / "ledger.json"
+    ledger.write_text(text)
+    for asked in (
+        lambda: registry.get("digits"),
+        lambda: registry.versions("digits"),
+        lambda: registry.history("digits"),
+        lambda: registry.alias("digits", "champion", 1),
+        lambda: registry.publish(folder, "digits"),
+    ):
+        with pytest.raises(RegistryError, match=re.escape(str(ledger))):
+            asked()
+    assert ledger.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"metrics": 5}', "[" * 100_000, '{"created": 1e4}'])
+def test_a_damaged_version_is_an_error_that_names_its_file(
+    registry: FolderRegistry, folder: Path, text: str
+) -> None:
+    registry.publish(folder, "digits")
+    card = registry.root / "digits" / "1" / "version.json"
+    card.write_text(text)
+    with pytest.raises(RegistryError, match=re.escape(str(card))):
+        registry.get("digits", 1)
+
+
+def test_a_card_cannot_say_that_its_model_lies_elsewhere(registry: FolderRegistry, folder: Path) -> None:
+    registry.publish(folder, "digits")
+    card = registry.root / "digits" / "1" / "version.json"
+    card.write_text('{"path": "/etc/passwd", "name": "other", "version": 7, "created": "x"}')
+    version = registry.get("digits", 1)
+    assert (version.name, version.version) == ("digits", 1)
+    assert version.path == str(registry.root / "digits" / "1" / "model")
+
+
+def test_damage_to_one_name_does_not_hide_the_others(
+    registry: FolderRegistry, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b", "c", "c"):
+        registry.publish(folder, name)
+    (registry.root / "b" / "ledger.json").write_text("[]")
+    (registry.root / "c" / "1" / "version.json").write_text("[]")
+    assert [v.url for v in registry.versions()] == ["models:/a/1", "models:/c/2"]
+    assert [("b/ledger.json" in m, "c/1/version.json" in m) for m in caplog.messages] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_folders_with_impossible_numbers_are_no_versions(registry: FolderRegistry, folder: Path) -> None:
+    registry.publish(folder, "digits")
+    for name in ("0", "007", "9" * 23):
+        (registry.root / "digits" / name).mkdir()
+    assert registry.publish(folder, "digits").version == 2
+    assert [v.version for v in registry.versions("digits")] == [1, 2]
+
+
+def test_old_halves_of_a_ledger_are_swept(registry: FolderRegistry, folder: Path) -> None:
+    registry.publish(folder, "digits")
+    old, fresh = (registry.root / "digits" / f".ledger.json.{end}" for end in ("0000aaaa", "0000bbbb"))
+    for left in (old, fresh):
+        left.write_text("{")
+    os.utime(old, (0, 0))
+    registry.publish(folder, "digits")
+    assert (old.exists(), fresh.exists()) == (False, True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orrery.errors import SettingsError
-from orrery.registry.registry import check_alias, check_name
+from orrery.registry.registry import Version, check_alias, check_name
 
 
 @pytest.mark.parametrize("name", ["a", "digits", "7", "a.b_c-d", "a" * 100])
@@ -43,3 +43,13 @@ def test_no_name_leaves_the_folder(name: str) -> None:
 def test_aliases_that_may_not(alias: str) -> None:
     with pytest.raises(SettingsError):
         check_alias(alias)
+
+
+def test_a_version_is_one_line() -> None:
+    metrics = {"accuracy": 0.98765, "by": {"city": [1, 2]}}
+    version = Version(
+        name="digits", version=3, path="/x", created="2024", aliases=("champion",), metrics=metrics,
+        lineage={"packages": {"a": "1"}},
+    )  # fmt: skip
+    assert str(version) == "models:/digits/3, champion, accuracy 0.9877"
+    assert repr(version) == f"Version({version})"

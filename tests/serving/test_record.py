@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orrery.errors import SettingsError
 from orrery.estimators.signature import Signature
 from orrery.features.target import Target
 from orrery.schema import Kind, Schema
@@ -170,3 +171,44 @@ def test_integer_ids_of_outcomes_are_text() -> None:
     write_outcomes("m", pa.table({"id": [7], "label": ["x"]}))
     (path,) = outcomes_folder("m").iterdir()
     assert pq.read_table(path).column("id").to_pylist() == ["7"]
+
+
+def put_one_by_one(recorder: Recorder, count: int) -> None:
+    """A file each, the versions in turn."""
+    for i in range(count):
+        recorder.put(answered(i, version=1 + i % 2))
+        assert recorder.flush()
+
+
+def test_the_oldest_files_go_when_the_record_is_full() -> None:
+    with Recorder() as recorder:
+        put_one_by_one(recorder, 1)
+    (file,) = predictions_folder("m").glob("*/*.parquet")
+    size_bytes = file.stat().st_size
+    with Recorder(most_bytes=3 * size_bytes + size_bytes // 2) as recorder:
+        put_one_by_one(recorder, 8)
+    assert (on_disk(1), on_disk(2)) == (["6"], ["5", "7"])
+    assert (recorder.written, recorder.deleted, recorder.lost) == (8, 6, 0)
+
+
+def test_the_newest_file_stays_however_large() -> None:
+    with Recorder(most_bytes=1) as recorder:
+        put_one_by_one(recorder, 3)
+    assert (on_disk(1), on_disk(2), recorder.deleted) == (["2"], [], 2)
+
+
+def test_outcomes_are_never_deleted() -> None:
+    write_outcomes("m", pa.table({"id": ["0"], "y": [1.0]}))
+    with Recorder(most_bytes=1) as recorder:
+        put_one_by_one(recorder, 2)
+    assert len(list(outcomes_folder("m").glob("*.parquet"))) == 1
+
+
+def test_the_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Recorder().most_bytes == 2 << 30
+    monkeypatch.setenv("ORRERY_RECORD__MOST_GIB", "0.5")
+    assert Recorder().most_bytes == 1 << 29
+    for wrong in ("much", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv("ORRERY_RECORD__MOST_GIB", wrong)
+        with pytest.raises(SettingsError, match="ORRERY_RECORD__MOST_GIB"):
+            Recorder()

@@ -56,7 +56,8 @@ Options
   --debug     where an error comes from, in full
   --help      this page; after a command, its own: orrery fit --help
 
-Exit codes: 0 well · 1 failed · 2 asked wrongly · 3 the data · 4 no such model · 130 Ctrl-C
+Exit codes: 0 good · 1 failed · 2 wrong use · 3 wrong data · 4 not found: no such model or flow file ·
+130 interrupted
 """
 
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from orrery.cli.options import DataArgument, Kinds, Output, Query, Where, help_of, new_app
+from orrery.cli.options import DataArgument, Kinds, Output, Query, Reading, Where, help_of, new_app
 from orrery.cli.output import Format, show, tell
 from orrery.cli.tables import open_table
 from orrery.data.profile import ColumnProfile
+from orrery.data.views import or_date
 from orrery.display.terminal import shorten
 
 app = new_app("Look at rows where they lie: files, folders of images, databases.")
@@ -20,20 +21,26 @@ def head(
     rows: Annotated[int, typer.Option("--rows", "-n", min=1, help="How many.")] = 5,
     query: Query = None,
     where: Where = None,
+    option: Reading = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Print the first rows.
 
     Examples:
       orrery data head rows.csv
+      orrery data head export.csv --option delimiter=';' --option encoding=latin-1
       orrery data head sqlite:///digits.db --query "select label from digits" -n 3
       orrery data head 'logs/*.parquet' --where "status >= 500" --output json
     """
-    show(open_table(data, query, where=where).head(rows).to_rows(), output)
+    show(open_table(data, query, where=where, options=option).head(rows).to_rows(), output)
 
 
 def describe(
-    data: DataArgument, query: Query = None, where: Where = None, output: Output = Format.TABLE
+    data: DataArgument,
+    query: Query = None,
+    where: Where = None,
+    option: Reading = None,
+    output: Output = Format.TABLE,
 ) -> None:
     """Say of each column: type, missing, distinct, least, mean, most, and the most frequent values.
 
@@ -41,7 +48,7 @@ def describe(
       orrery data describe rows.csv
       orrery data describe rows.csv --output json | jq '.columns[] | select(.missing > 0) | .name'
     """
-    profile = open_table(data, query, where=where).describe()
+    profile = open_table(data, query, where=where, options=option).describe()
     if output is not Format.TABLE:
         show(profile.to_dict(), output)
         return
@@ -50,7 +57,11 @@ def describe(
 
 
 def schema(
-    data: DataArgument, query: Query = None, kind: Kinds = None, output: Output = Format.TABLE
+    data: DataArgument,
+    query: Query = None,
+    kind: Kinds = None,
+    option: Reading = None,
+    output: Output = Format.TABLE,
 ) -> None:
     """Print the columns and their types.
 
@@ -58,14 +69,15 @@ def schema(
       orrery data schema rows.parquet
       orrery data schema rows.csv --output yaml
     """
-    fields = open_table(data, query, kind).schema.fields
+    fields = open_table(data, query, kind, options=option).schema.fields
     rows = [field.to_dict() for field in fields]
     show(rows, output, columns=["name", "type", *(["kind"] if any(f.kind for f in fields) else [])])
 
 
 def _row(column: ColumnProfile) -> dict[str, Any]:
-    def figure(value: float | None) -> str:
-        return "" if value is None else f"{value:.4g}"
+    def figure(name: str) -> str:
+        value = or_date(column)(name)
+        return "" if value is None else value if isinstance(value, str) else f"{value:.4g}"
 
     distinct = f"{column.distinct:,}" if column.distinct_exact else f"≈ {column.distinct:,}"
     return {
@@ -73,9 +85,9 @@ def _row(column: ColumnProfile) -> dict[str, Any]:
         "type": column.type,
         "missing": column.missing,
         "distinct": distinct,
-        "least": figure(column.minimum),
-        "mean": figure(column.mean),
-        "most": figure(column.maximum),
+        "least": figure("minimum"),
+        "mean": figure("mean"),
+        "most": figure("maximum"),
         "frequent": ", ".join(f"{shorten(value, 16)} ({count:,})" for value, count in column.top[:3]),
     }
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orrery.cli.options import DataArgument, ModelArgument, Output, Query, Where, app_of
+from orrery.cli.options import DataArgument, ModelArgument, Output, Query, Reading, Where, app_of
 from orrery.cli.output import Format, show
 from orrery.cli.tables import open_table
 from orrery.registry.load import load
@@ -18,6 +18,7 @@ def evaluate(
     data: DataArgument,
     query: Query = None,
     where: Where = None,
+    option: Reading = None,
     by: Annotated[
         list[str] | None, typer.Option(help="A column; each of its values is judged apart too.")
     ] = None,
@@ -31,7 +32,7 @@ def evaluate(
       orrery evaluate models:/prices@champion test.csv --by city --report prices.html
       orrery evaluate model test.csv --output json | jq .accuracy
     """
-    found = load(model).evaluate(open_table(data, query, where=where), by=by)
+    found = load(model).evaluate(open_table(data, query, where=where, options=option), by=by)
     if output is Format.TABLE:
         found.show(report)
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orrery.cli.options import DataArgument, Kinds, Output, Query, Where, app_of, pairs, values
+from orrery.cli.options import DataArgument, Kinds, Output, Query, Reading, Where, app_of, pairs, values
 from orrery.cli.output import Format, no_bars, show, tell
 from orrery.cli.tables import open_table
 from orrery.estimators.estimator import Estimator
@@ -24,6 +24,7 @@ def fit(
     learner: Annotated[str, typer.Option(help="auto, network, boosted or linear.")] = "auto",
     query: Query = None,
     where: Where = None,
+    option: Reading = None,
     kind: Kinds = None,
     validation: Annotated[
         str | None, typer.Option(help="Rows to stop by; a part of DATA, unless given.")
@@ -50,7 +51,7 @@ def fit(
       orrery fit rows.csv --target price --dry-run
     """
     no_bars(output)
-    table = open_table(data, query, kind, where)
+    table = open_table(data, query, kind, where, option)
     chosen = values(settings, "setting")
     own: dict[str, Any] = {"weight": weight, "ignore": tuple(ignore or ())}
     if dry_run:
@@ -59,7 +60,7 @@ def fit(
         show(estimator.to_dict(), Format.YAML if output is Format.TABLE else output)
         return
     start = time.perf_counter()
-    held = None if validation is None else open_table(validation, query, kind)
+    held = None if validation is None else open_table(validation, query, kind, options=option)
     model = fit_model(
         table, target, learner=learner, validation=held, kinds=pairs(kind, "kind"), seed=seed, **own, **chosen
     )

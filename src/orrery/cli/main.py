@@ -1,12 +1,13 @@
 """The command ``orrery``: finds the command asked for, loads nothing else, and turns errors into exit codes.
 
-0 well, 1 failed, 2 asked wrongly (also: what ``check`` found), 3 something is wrong with the data, 4 no such
-model, 130 stopped by Ctrl-C.
+0 good, 1 failed, 2 wrong use (also: what ``check`` found), 3 wrong data, 4 not found (no such model or flow
+file), 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -22,6 +23,9 @@ INTERRUPTED = 130
 
 def main() -> None:
     """The entry point of the installed command."""
+    for stream in (sys.stdout, sys.stderr):  # ASCII must not fail at a letter that it lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -125,10 +125,20 @@ def delete(
     url = ModelUrl.parse(model if model.startswith("models:") else f"models:/{model}")
     number = None if url.which is None else open_registry().get(url.name, url.which).version
     what = f"all versions of {url.name!r}" if number is None else f"version {number} of {url.name!r}"
-    if not yes:
-        typer.confirm(f"Delete {what}?", abort=True, err=True)
+    if not yes and not _confirmed(f"Delete {what}?"):
+        raise SettingsError("Not deleted.")
     open_registry().delete(url.name, number)
     typer.echo(f"Deleted {what}.", err=True)
+
+
+def _confirmed(question: str) -> bool:
+    """Ask a person. Raises SettingsError where nobody is there to answer."""
+    try:
+        return bool(typer.confirm(question, err=True))
+    except typer.Abort as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise SettingsError("Not deleted; add --yes.") from None
 
 
 _HEADLINES = ("accuracy", "log_loss", "rmse", "r2")

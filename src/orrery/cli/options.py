@@ -19,6 +19,13 @@ Kinds = Annotated[
     list[str] | None,
     typer.Option("--kind", help="What a column means: postcode=category. May be given several times."),
 ]
+Reading = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        help="How to read a file: delimiter=';', encoding=latin-1, header=false. May be given several times.",
+    ),
+]
 DataArgument = Annotated[
     str,
     typer.Argument(metavar="DATA", help="A path or URL: rows.parquet, 'folder/*.csv', sqlite:///file.db …"),

@@ -11,16 +11,24 @@ from orrery.cli.options import pairs
 from orrery.data.table import Table, read
 from orrery.errors import BadRowError
 
+_SPELT: dict[str, Any] = {"true": True, "false": False, r"\t": "\t"}
+"""What a word of the shell stands for; any other is itself."""
+
 STDIN = "-"
 """As a place: rows as JSON lines from standard input."""
 
 
 def open_table(
-    place: str, query: str | None = None, kinds: Sequence[str] | None = None, where: str | None = None
+    place: str,
+    query: str | None = None,
+    kinds: Sequence[str] | None = None,
+    where: str | None = None,
+    options: Sequence[str] | None = None,
 ) -> Table:
     """The table of a command."""
     source: Any = _stdin_rows() if place == STDIN else place
-    table = read(source, query=query, kinds=pairs(kinds, "kind") or None)
+    given = {name: _SPELT.get(text, text) for name, text in pairs(options, "option").items()}
+    table = read(source, query=query, kinds=pairs(kinds, "kind") or None, **given)
     return table.where(where) if where else table
 
 

@@ -21,6 +21,9 @@ from orrery.errors import SettingsError, did_you_mean, listing
 SCHEMES = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgresql", "postgres": "postgresql"}
 """Scheme of an address -> kind of source."""
 
+PLANNED = ("mongodb", "mongodb+srv", "kafka")
+"""Schemes that a later release will read."""
+
 ENDINGS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -86,6 +89,11 @@ def kind_of(place: str) -> str:
         return kind
     if scheme and scheme[1].lower() in _plugins():
         return scheme[1].lower()
+    if scheme and scheme[1].lower() in PLANNED:
+        raise SettingsError(
+            f"{scheme[1].lower()}:// cannot be read yet: it is planned for a later release.",
+            hint="Until then, export the rows to *.parquet or *.jsonl, or give them as pandas or Arrow.",
+        )
     if kind := _by_ending(place.partition("?")[0] if scheme else place):
         return kind
     if files.is_local(place) and files.local(place).is_dir():

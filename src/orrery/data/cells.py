@@ -15,13 +15,8 @@ from orrery.schema import Kind
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "nan", "NaN"]
 """How a missing value is spelt, in columns that are not text; in text only the empty cell is missing."""
 
-_CANDIDATES: Sequence[Any] = (
-    pa.int64(),
-    pa.float64(),
-    pa.date32(),
-    pa.timestamp("us"),
-    pa.timestamp("us", "UTC"),
-)
+_DATES: Sequence[Any] = (pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
+_CANDIDATES: Sequence[Any] = (pa.int64(), pa.float64(), *_DATES)
 _PROBE = 200
 _LEADING_ZERO = r"^[+-]?0\d+$"
 
@@ -40,7 +35,7 @@ def infer(cells: Any, kind: str | None = None) -> Any:
     if kind == Kind.NUMBER:
         return pa.int64() if not bad_cells(text, pa.int64()) else pa.float64()
     if kind == Kind.DATETIME:
-        fits = (t for t in _CANDIDATES[2:] if not bad_cells(text, t))
+        fits = (t for t in _DATES if not bad_cells(text, t))
         return next(fits, pa.timestamp("us"))
     if not len(text) or pc.any(pc.match_substring_regex(text, _LEADING_ZERO)).as_py():
         return pa.string()
@@ -50,6 +45,16 @@ def infer(cells: Any, kind: str | None = None) -> Any:
         if _fits(text, candidate):
             return candidate
     return _nearly(text)
+
+
+def infer_dates(texts: Sequence[str]) -> Any | None:
+    """The type of dates or times that every one of some texts (ISO 8601) is; None if they are not.
+
+    >>> infer_dates(["2024-01-01", "2024-01-02"]), infer_dates(["2024-01-01T08:00:00Z"]), infer_dates(["no"])
+    (DataType(date32[day]), TimestampType(timestamp[us, tz=UTC]), None)
+    """
+    text = pa.array(texts, pa.string())
+    return next((kind for kind in _DATES if len(text) and _fits(text, kind)), None)
 
 
 def _fits(text: Any, kind: Any) -> bool:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from orrery.aggregate import ExactSum
 from orrery.data.codecs import image
+from orrery.data.instants import dates
 from orrery.data.rowhash import Hashes, column_hashes
 from orrery.errors import BadRowError
 from orrery.spec import Spec
@@ -39,7 +40,7 @@ class Histogram(Spec):
 
 
 class ColumnProfile(Spec):
-    """What one column looks like. Numbers of a date or time are seconds since 1970 (UTC)."""
+    """What one column looks like. Numbers of a date or time are seconds since 1970 (UTC); see ``dates``."""
 
     name: str
     type: str
@@ -56,6 +57,8 @@ class ColumnProfile(Spec):
     """The deviation of the sample: divided by n - 1."""
     quantiles: dict[str, float] = Field(default_factory=dict)
     histogram: Histogram | None = None
+    dates: dict[str, str] = Field(default_factory=dict)
+    """Of dates and times: ``minimum``, ``mean``, ``median`` and ``maximum`` as ISO 8601."""
     top: tuple[tuple[str, int], ...] = ()
     """The most frequent values as text, with their counts."""
     words: float | None = None
@@ -80,7 +83,7 @@ class ColumnSummary:
     total: ExactSum = field(default_factory=ExactSum)
     squares: ExactSum = field(default_factory=ExactSum)
     counts: Mapping[Any, int] | None = field(default_factory=dict)
-    """How often each value occurs; None once there are too many."""
+    """How often each value occurs, of bytes and nested values each hash; None once there are too many."""
     smallest: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64))
     """The least distinct hashes (Bar-Yossef et al. 2002, algorithm 2)."""
     buckets: Mapping[int, int] = field(default_factory=dict)
@@ -102,7 +105,8 @@ def summarize(column: Any, limit: int) -> ColumnSummary:
     if not len(present):
         return ColumnSummary(**known)
     distinct, known["counts"] = _counted(present, limit)
-    known["smallest"] = np.unique(column_hashes(distinct))[:_SMALLEST]
+    hashes = distinct.to_numpy() if _is_hashed(column.type) else column_hashes(distinct)
+    known["smallest"] = np.unique(hashes)[:_SMALLEST]
     if _is_number(column.type):
         known |= _of_numbers(as_numbers(present), known["counts"] is None)
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -113,6 +117,11 @@ def summarize(column: Any, limit: int) -> ColumnSummary:
         lengths = pc.list_value_length(present).to_numpy(zero_copy_only=False)
         known["width"] = int(lengths[0]) if (lengths == lengths[0]).all() else _MIXED
     return ColumnSummary(**known)
+
+
+def _is_hashed(kind: Any) -> bool:
+    """Whether values are counted by their hashes: bytes may be long, and nested values have no order."""
+    return bool(pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _is_list(kind: Any) -> bool:
@@ -144,11 +153,9 @@ def as_numbers(column: Any) -> Floats:
 
 def _counted(present: Any, limit: int) -> tuple[Any, dict[Any, int] | None]:
     """The distinct values of a batch, and how often each occurs unless they are too many."""
-    kind = present.type
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return present, None
+    values: Any = pa.array(column_hashes(present)) if _is_hashed(present.type) else present
     try:
-        pairs = pc.value_counts(present)
+        pairs: Any = pc.value_counts(values)
     except pa.ArrowNotImplementedError:
         return present, None
     distinct, numbers = pairs.field("values"), pairs.field("counts")
@@ -301,7 +308,7 @@ def finish(summary: ColumnSummary, name: str, kind: Any) -> ColumnProfile:
         missing=summary.missing,
         distinct=_distinct(summary),
         distinct_exact=exact,
-        top=_top(summary.counts or {}),
+        top=_top(summary.counts or {}) if not _is_hashed(plain) else (),
         width=summary.width if summary.width != _MIXED else None,
         **known,
     )
@@ -341,6 +348,8 @@ def _finished_numbers(summary: ColumnSummary, kind: Any) -> dict[str, Any]:
         codes = np.array(sorted(summary.buckets), np.int64)
         counts = np.array([summary.buckets[int(c)] for c in codes], np.int64)
         values = np.clip(_middle(codes), summary.low, summary.high)
+    figures = {"minimum": summary.low, "mean": known["mean"], "maximum": summary.high}
+    known["dates"] = dates({**figures, "median": _quantile(values, counts, 0.5)}, kind)
     known["quantiles"] = {str(q): _quantile(values, counts, q) for q in _QUANTILES}
     known["histogram"] = _histogram(values, counts, summary.low, summary.high)
     return known

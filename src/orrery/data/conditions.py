@@ -6,6 +6,7 @@ never pasted into a query as text: what runs is made from the parsed tree.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,11 @@ from sqlglot.errors import SqlglotError
 
 from orrery.errors import SettingsError, UnknownColumnError
 
+# What sqlglot remarks on is told by our errors; without a handler Python would print it to standard error.
+logging.getLogger("sqlglot").addHandler(logging.NullHandler())
+
 _WHOLE_TABLE = (exp.Query, exp.AggFunc, exp.Window, exp.Subquery, exp.Exists)
+_SEVERAL = (exp.UDTF, exp.Columns, exp.Star)
 _LOGIC = (exp.And, exp.Or, exp.Not, exp.Paren, exp.Is, exp.Null)
 _TIMES = {
     "date": r"\d{4}-\d\d-\d\d",
@@ -87,6 +92,12 @@ def parse(text: str, columns: tuple[str, ...]) -> Condition:
         raise SettingsError(
             f"The condition {text!r} looks at more than one row: {whole.sql(dialect='duckdb')}.",
             hint="Write it as a query: table.sql('select * from this where …').",
+        )
+    several = next(tree.find_all(*_SEVERAL), None)
+    if several is not None:
+        raise SettingsError(
+            f"The condition {text!r} has more than one answer per row: {several.sql(dialect='duckdb')}.",
+            hint=f"Name the columns one by one. {_EXAMPLE}",
         )
     for column in list(tree.find_all(exp.Column)):
         column.set("this", exp.to_identifier(_resolve(column, columns), quoted=True))

@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from orrery.data import remote
-from orrery.errors import SettingsError, SourceError, did_you_mean
+from orrery.data.masking import hide, masked
+from orrery.errors import MissingExtraError, SettingsError, SourceError, did_you_mean
 
 WHOLE = 64 << 20
 """Bytes up to which a file is hashed in full; of a larger one, its ends and its time."""
 
+EXTRA_OF_SCHEME = {"s3": "s3", "s3a": "s3"}
+"""Scheme of a file system -> the extra of ``orrery-ml`` that brings it."""
+
 _END = 1 << 20
 _MARKS = ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created")
 _CLIENTS = ("aiohttp", "aiobotocore", "botocore")
-_SECRET = re.compile(r"([?&][^=&\s]*(?:token|sig|key|secret|password|credential)[^=&\s]*=)[^&\s]*", re.I)
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -58,9 +61,9 @@ def find(place: str, endings: Sequence[str]) -> list[str]:
 
 
 def _find_remote(place: str, endings: Sequence[str]) -> list[str]:
-    system, path = remote.system_of(place)
     found: list[str] = []
-    with reading(place), suppress(FileNotFoundError):
+    with reading(place), installed(place), suppress(FileNotFoundError):
+        system, path = remote.system_of(place)
         if "*" in path:
             found = [p for p in system.glob(path) if not p.endswith("/")]
         elif place.endswith("/") or system.info(path)["type"] == "directory":
@@ -70,6 +73,21 @@ def _find_remote(place: str, endings: Sequence[str]) -> list[str]:
     if not found:
         raise SourceError(f"There is no file at {shown(place)}.")
     return remote.addresses(system, found, place)
+
+
+@contextmanager
+def installed(place: str) -> Iterator[None]:
+    """Turns what fsspec says of a package that is not installed into MissingExtraError."""
+    try:
+        yield
+    except ImportError as error:
+        scheme = place.partition("://")[0].lower()
+        extra = EXTRA_OF_SCHEME.get(scheme)
+        command = f'pip install "orrery-ml[{extra}]"' if extra else ""
+        raise MissingExtraError(
+            f"{scheme}:// needs a package that is not installed: {hide(str(error), place)}.",
+            hint=f"Install it with: {command}" if command else "",
+        ) from None
 
 
 def _ends(name: str, endings: Sequence[str]) -> bool:
@@ -87,9 +105,8 @@ def _absent(path: Path, endings: Sequence[str]) -> SourceError:
 
 
 def shown(place: str) -> str:
-    """An address as it may be shown: without password, key or signature."""
-    plain = re.sub(r"(?<=://)([^/@\s]*?):[^/@\s]*@", r"\1:***@", place)
-    return _SECRET.sub(r"\1***", plain)
+    """An address as it may be shown: without passwords, keys and signatures."""
+    return masked(place)
 
 
 def size(path: str) -> int:
@@ -117,7 +134,8 @@ def opened(path: str, ranges: bool = False) -> Iterator[Any]:
 def reading(path: str) -> Iterator[None]:
     """Turns what the system says about a file into SourceError that names it."""
     try:
-        yield
+        with installed(path):
+            yield
     except FileNotFoundError:
         raise SourceError(f"The file {shown(path)} is not there (any more).") from None
     except PermissionError:
@@ -125,17 +143,20 @@ def reading(path: str) -> Iterator[None]:
             f"The file {shown(path)} may not be read.", hint="Check its owner and its permissions."
         ) from None
     except UnicodeError as error:
+        data = getattr(error, "object", b"")
         raise SourceError(
-            f"{shown(path)} is not of the encoding that was said: {error}", hint="Say it with encoding=."
+            f"{shown(path)} is not of the encoding that was said: {error}.",
+            hint=suggestion(data if isinstance(data, bytes) else b""),
         ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(
-            f"{shown(path)} cannot be read: {shown(str(error))}", hint="Is it cut short?"
+            f"{shown(path)} cannot be read: {hide(str(error), path)}", hint="Is it cut short?"
         ) from None
     except Exception as error:
         if is_local(path) or not _of_network(error):
             raise
-        raise SourceError(f"{shown(path)} cannot be reached: {shown(str(error))}") from None
+        text = hide(" ".join(str(error).split()), path) or type(error).__name__
+        raise SourceError(f"{shown(path)} cannot be reached: {text}") from None
 
 
 def _of_network(error: Exception) -> bool:
@@ -189,6 +210,21 @@ def unpacked(path: str, encoding: str = "utf-8") -> Iterator[Any]:
         packed = remote.bare(path).lower().endswith(".gz")
         plain = gzip.GzipFile(fileobj=file) if packed else file
         yield plain if name in ("utf-8", "ascii") else io.BufferedReader(_Recoded(plain, name))
+
+
+def suggestion(data: bytes) -> str:
+    """What to do about bytes that are not UTF-8: name an encoding that fits them.
+
+    >>> suggestion("größe".encode("latin-1")), suggestion("价格".encode("gbk"))
+    ("Say it with encoding=: perhaps 'latin-1'.", "Say it with encoding=: perhaps 'gbk'.")
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        fitting = "utf-16"
+    else:
+        pairs = re.sub(rb"[\x00-\x7f]+", b"", data)
+        chinese = len(pairs) % 2 == 0 and all(0xB0 <= lead <= 0xD7 for lead in pairs[::2])  # GB 2312, level 1
+        fitting = "gbk" if pairs and chinese else "latin-1"
+    return f"Say it with encoding=: perhaps {fitting!r}."
 
 
 class _Recoded(io.RawIOBase):

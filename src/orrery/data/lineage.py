@@ -9,6 +9,7 @@ from typing import Any
 from orrery.data.pipeline import Pipeline
 from orrery.data.source import Source
 from orrery.data.steps import Step, Union
+from orrery.data.variables import unfilled
 from orrery.spec import stable_key
 
 
@@ -27,8 +28,13 @@ class Traceable:
         return stable_key(self.source.fingerprint(), [_key(step) for step in self.steps])
 
     def to_dict(self) -> dict[str, Any]:
-        """Source and steps as plain values, without secrets. Raises SettingsError for rows in memory."""
-        return {**self.source.to_dict(), "steps": [step.to_dict() for step in self.steps]}
+        """Source and steps as plain values, without secrets: a ``${VAR}`` stays one.
+
+        Raises SettingsError for rows in memory.
+        """
+        plan = {**self.source.to_dict(), "steps": [step.to_dict() for step in self.steps]}
+        kept: dict[str, Any] = unfilled(plan)
+        return kept
 
     def explain(self) -> str:
         """What the place does itself, what is done here, and how much was read from it so far."""

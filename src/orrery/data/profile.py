@@ -3,7 +3,8 @@
 Counts, least and greatest values, means and deviations are exact, whatever the order and the cut of the
 rows. Quantiles, distinct values and the most frequent ones are exact as long as a column has few distinct
 values (how many depends on the number of columns, so that all together stay bounded); beyond that quantiles
-are within 0.5 % of the value, distinct values within about 3 %, and no most frequent values are told.
+are within 0.5 % of the value, distinct values within about 3 %, and no most frequent values are told. Bytes,
+lists and structs are counted by a hash of 64 bits.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ class Profile(Spec):
 
     def __str__(self) -> str:
         return views.profile_text(self)
+
+    def __repr__(self) -> str:
+        return f"Profile({self.rows:,} rows, {len(self.columns)} columns)"
 
     def _repr_html_(self) -> str:
         return views.profile_page(self)

@@ -65,6 +65,8 @@ def filtered(batches: Iterator[RecordBatch], condition: Condition) -> Iterator[R
                 renamed = list(names.values())
             seen = pa.Table.from_arrays(columns, names=renamed)
             keep = _ask(database, query, "batch", seen, condition.text)
+            if keep.num_rows != batch.num_rows:
+                raise SettingsError(f"{condition.text!r} gives not one answer per row, so it cannot filter.")
             yield batch.filter(keep.column(0).combine_chunks())
 
 

@@ -23,6 +23,7 @@ from orrery.data.source import Source
 from orrery.data.sources.memory import Memory
 from orrery.data.split import Cuts, Part, Sample, Shares
 from orrery.data.steps import Kinds, Map, Select, Sql, Step, Union, Where
+from orrery.data.variables import expand
 from orrery.errors import SettingsError, listing
 from orrery.schema import Kind, Schema
 
@@ -85,14 +86,15 @@ class Table(Readable, Traceable):
         """The columns: names, types, and kinds where they are known."""
         return Schema.of(self._pipeline.schema)
 
-    def select(self, *names: str) -> Table:
-        """Some columns, in this order."""
-        return self._then(Select(names))
+    def select(self, *names: str | Sequence[str]) -> Table:
+        """Some columns, in this order: ``select("a", "b")`` or ``select(["a", "b"])``."""
+        return self._then(Select(_columns(names)))
 
-    def without(self, *names: str) -> Table:
+    def without(self, *names: str | Sequence[str]) -> Table:
         """All columns but some. Raises UnknownColumnError."""
-        self.schema.select(names)
-        return self._then(Select(tuple(name for name in self.schema.names if name not in names)))
+        left_out = _columns(names)
+        self.schema.select(left_out)
+        return self._then(Select(tuple(name for name in self.schema.names if name not in left_out)))
 
     def where(self, condition: str) -> Table:
         """The rows for which an SQL condition is true: ``age > 30 and "home town" = 'Oslo'``."""
@@ -150,6 +152,11 @@ class Table(Readable, Traceable):
         """Some rows by chance, in their order: so many, or a share; the same ones for the same seed."""
         if (rows is None) == (share is None):
             raise SettingsError("A sample takes rows= or share=, one of them.")
+        if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool)):
+            raise SettingsError(
+                f"A sample of rows={rows!r} is none: rows is a whole number.",
+                hint=f"For a share of the rows: share={rows!r}." if isinstance(rows, float) else "",
+            )
         if (rows is not None and rows < 0) or (share is not None and not 0.0 <= share <= 1.0):
             raise SettingsError(
                 f"A sample of rows={rows}, share={share} is none: rows >= 0, 0 <= share <= 1."
@@ -159,6 +166,8 @@ class Table(Readable, Traceable):
     def write(self, url: str | Path) -> Table:
         """Write all rows to a file, and give the table that reads it: ``*.parquet``, ``*.csv``, ``*.jsonl``.
 
+        Names that end in ``.csv.gz`` or ``.jsonl.gz`` are compressed. In CSV a struct is written as one
+        column per field, ``probabilities.<label>``, and a list as JSON text (:mod:`orrery.data.flat`).
         The file appears whole or not at all. Raises SourceError where it cannot be written.
         """
         writer.write(str(url), self._pipeline.schema, self._pipeline.batches())
@@ -167,7 +176,7 @@ class Table(Readable, Traceable):
     @classmethod
     def from_dict(cls, plan: Mapping[str, Any]) -> Table:
         """The table again, from ``to_dict``. Raises SettingsError for steps that are functions."""
-        options = dict(plan)
+        options = dict(expand(plan))
         steps = options.pop("steps", [])
         table = read(options.pop("place"), **options)
         for step in steps:
@@ -189,6 +198,16 @@ class Table(Readable, Traceable):
 
 def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     return () if names is None else (names,) if isinstance(names, str) else tuple(names)
+
+
+def _columns(names: Sequence[str | Sequence[str]]) -> tuple[str, ...]:
+    """The names of columns, one by one or in one list. Raises SettingsError for anything else."""
+    if len(names) == 1 and isinstance(names[0], (list, tuple)):
+        names = names[0]
+    for name in names:
+        if not isinstance(name, str):
+            raise SettingsError(f"A column is named by a string, not by {name!r:.100}.")
+    return tuple(name for name in names if isinstance(name, str))
 
 
 def _rebuilt(table: Table, step: dict[str, Any]) -> Table:

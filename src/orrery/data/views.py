@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orrery.display import Both, Html, figure, fragment, percent, spark, table_html, text_table
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from orrery.data.profile import ColumnProfile, Profile
     from orrery.data.table import Table
 
+_FIGURES = ("mean", "minimum", "maximum")
 _ROWS = 10
 _COLUMNS = 20
 
@@ -47,7 +49,7 @@ def profile_page(profile: Profile) -> str:
         Both("Distribution", "分布"),
     ]
     rows = [
-        [c.name, c.type, percent(_share(c)), _distinct(c), c.mean, c.minimum, c.maximum, _drawn(c)]
+        [c.name, c.type, percent(_share(c)), _distinct(c), *map(or_date(c), _FIGURES), _drawn(c)]
         for c in profile.columns[:1000]
     ]
     title = Both(f"{profile.rows:,} rows", f"{profile.rows:,} 行")
@@ -63,7 +65,7 @@ def profile_text(profile: Profile) -> str:
             c.type,
             percent(_share(c)),
             _distinct(c),
-            *map(_number, (c.mean, c.minimum, c.maximum)),
+            *map(_number, map(or_date(c), _FIGURES)),
             _most(c),
         ]
         for c in profile.columns
@@ -79,8 +81,13 @@ def _distinct(column: ColumnProfile) -> str:
     return f"{'' if column.distinct_exact else '≈ '}{column.distinct:,}"
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else figure(value)
+def or_date(column: ColumnProfile) -> Callable[[str], float | str | None]:
+    """From the name of a figure (``minimum`` …) to its value; of a date, as a person reads it."""
+    return lambda name: column.dates[name][:19] if name in column.dates else getattr(column, name)
+
+
+def _number(value: float | str | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else figure(value)
 
 
 def _most(column: ColumnProfile) -> str:

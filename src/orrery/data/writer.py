@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import datetime as dt
-import decimal
 import errno
 import gzip
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,13 +11,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from orrery.aggregate import RecordBatch
 from orrery.data import files, remote
-from orrery.errors import SchemaError, SettingsError, SourceError, listing
+from orrery.data.flat import as_json, flat_batch, flat_schema
+from orrery.data.masking import hide
+from orrery.errors import OrreryError, SettingsError, SourceError, listing
 
 Write = Callable[[Any, Any, Iterator[RecordBatch]], None]
 
@@ -40,19 +37,19 @@ def write(url: str, schema: Any, batches: Iterator[RecordBatch]) -> None:
 def form_of(url: str) -> tuple[Write, bool]:
     """The function that writes a form, and whether to compress. Raises SettingsError."""
     name = remote.bare(url).lower()
-    packed = name.endswith(".gz")
-    name = name.removesuffix(".gz")
     for ending, form in FORMS.items():
         if name.endswith(ending):
-            return form, packed
-    raise SettingsError(f"{url!r} does not say its form; a table is written to {listing(FORMS)}.")
+            return form, ending.endswith(".gz")
+    raise SettingsError(
+        f"{files.shown(url)!r} does not say its form; a table is written to {listing(FORMS)}."
+    )
 
 
 @contextmanager
 def whole_file(url: str) -> Iterator[Any]:
     """A file to write bytes to, which appears under its name once all of it is on the disk."""
     if not files.is_local(url):
-        with files.reading(url), _whole_object(url) as file:
+        with _remote_file(url) as file:
             yield file
         return
     path = files.local(url)
@@ -72,21 +69,42 @@ def whole_file(url: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _whole_object(url: str) -> Iterator[Any]:
+def _remote_file(url: str) -> Iterator[Any]:
     """The same, on another machine."""
-    system, inner = remote.system_of(url)
-    try:
+    with _remote_errors(url):
+        system, inner = remote.system_of(url)
         file = system.open(inner, "wb", autocommit=False)
-    except NotImplementedError:
-        raise SourceError(f"{files.shown(url)} cannot be written to.", hint="Write to s3://…") from None
     try:
         yield file
-        file.close()
+        with _remote_errors(url):
+            file.close()
     except BaseException:
         file.closed = True  # else it would still be sent
-        file.discard()
+        with suppress(Exception):
+            file.discard()
         raise
-    file.commit()
+    with _remote_errors(url):
+        file.commit()
+
+
+@contextmanager
+def _remote_errors(url: str) -> Iterator[None]:
+    """What a file system elsewhere says, which may be of any class, becomes SourceError."""
+    shown = files.shown(url)
+    try:
+        with files.installed(url):
+            yield
+    except OrreryError:
+        raise
+    except NotImplementedError:
+        scheme = url.partition("://")[0]
+        raise SourceError(
+            f"{shown} cannot be written: {scheme}:// is for reading only.",
+            hint="Write to a file, or to s3://.",
+        ) from None
+    except Exception as error:
+        text = hide(" ".join(str(error).split()), url)
+        raise SourceError(f"{shown} cannot be written: {text or type(error).__name__}.") from None
 
 
 def _cannot_write(path: Path, error: OSError) -> SourceError:
@@ -106,41 +124,25 @@ def _parquet(file: Any, schema: Any, batches: Iterator[RecordBatch]) -> None:
 
 
 def _csv(file: Any, schema: Any, batches: Iterator[RecordBatch]) -> None:
-    for field in schema:
-        if (
-            pa.types.is_nested(field.type)
-            or pa.types.is_binary(field.type)
-            or pa.types.is_large_binary(field.type)
-        ):
-            raise SchemaError(
-                f"The column {field.name!r} is {field.type}, which CSV cannot hold.",
-                hint="Write to *.parquet, or leave the column out with without().",
-            )
-    with pacsv.CSVWriter(file, schema) as out:
+    flat = flat_schema(schema)
+    with pacsv.CSVWriter(file, flat) as out:
         for batch in batches:
-            out.write_batch(batch)
+            out.write_batch(flat_batch(batch, flat))
 
 
 def _jsonl(file: Any, schema: Any, batches: Iterator[RecordBatch]) -> None:
     for batch in batches:
-        lines = [json.dumps(row, ensure_ascii=False, default=_plain) for row in batch.to_pylist()]
+        lines = [as_json(row) for row in batch.to_pylist()]
         file.write(("\n".join(lines) + "\n").encode())
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: bytes as base64, times as ISO 8601, decimals as text."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    if isinstance(value, dt.timedelta):
-        return value.total_seconds()
-    if isinstance(value, decimal.Decimal):
-        return str(value)
-    raise SchemaError(
-        f"A value of {type(value).__name__} cannot be written as JSON.", hint="Write to *.parquet."
-    )
-
-
-FORMS: dict[str, Write] = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl}
-"""How a name ends -> how its form is written."""
+FORMS: dict[str, Write] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".csv.gz": _csv,
+    ".jsonl": _jsonl,
+    ".jsonl.gz": _jsonl,
+    ".ndjson": _jsonl,
+    ".ndjson.gz": _jsonl,
+}
+"""How a name ends -> how its form is written; ``.gz`` is compressed."""

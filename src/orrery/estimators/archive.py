@@ -178,6 +178,9 @@ def _read_zip(place: Path) -> Iterator[tuple[str, bytes]]:
         names = [check_name(entry.filename) for entry in entries]
         if len(set(names)) < len(names):
             raise ModelFormatError("Two files in the zip have the same name.")
+        if "model.json" not in names:
+            raise ModelFormatError(f"{str(place)!r} is not a saved model: it holds no model.json.")
+        _check_ratio("The zip", sum(entry.file_size for entry in entries), place.stat().st_size)
         for entry in entries:
             left -= entry.file_size
             _check_room(left)
@@ -187,11 +190,7 @@ def _read_zip(place: Path) -> Iterator[tuple[str, bytes]]:
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise ModelFormatError(f"{entry.filename!r} is a link; a model holds plain files only.")
-    if entry.file_size > max(_SMALL_BYTES, _MOST_RATIO * entry.compress_size):
-        raise ModelFormatError(
-            f"{entry.filename!r} would unpack from {entry.compress_size} to {entry.file_size} bytes, "
-            f"more than {_MOST_RATIO} times."
-        )
+    _check_ratio(repr(entry.filename), entry.file_size, entry.compress_size)
     content = bytearray()
     with archive.open(entry) as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -201,6 +200,13 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     if len(content) < entry.file_size:
         raise ModelFormatError(f"{entry.filename!r} is cut short.")
     return bytes(content)
+
+
+def _check_ratio(what: str, unpacked: int, packed: int) -> None:
+    if unpacked > max(_SMALL_BYTES, _MOST_RATIO * packed):
+        raise ModelFormatError(
+            f"{what} would unpack from {packed} to {unpacked} bytes, more than {_MOST_RATIO} times."
+        )
 
 
 def _check_room(left: int) -> None:

@@ -23,8 +23,10 @@ def write_arrow(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def read_arrow(content: bytes, name: str) -> pa.Table:
+def read_arrow(content: bytes, name: str, *, shared: bool = False) -> pa.Table:
     """The table again, every value checked. Raises ModelFormatError.
+
+    ``shared`` allows dictionaries and views, in which a thousand rows may hold one value of a megabyte.
 
     >>> read_arrow(write_arrow(pa.table({"a": [1, 2]})), "features.arrow").to_pydict()
     {'a': [1, 2]}
@@ -38,7 +40,7 @@ def read_arrow(content: bytes, name: str) -> pa.Table:
                 raise ModelFormatError(f"{name!r} is compressed; a model's Arrow files are plain.")
         with pa.ipc.open_stream(stream) as reader:
             for field in reader.schema:
-                _check_type(field.type, name)
+                _check_type(field.type, name, shared)
             table = reader.read_all()
         table.validate(full=True)
     except (pa.ArrowException, OSError, struct.error, IndexError, ValueError, MemoryError) as error:
@@ -48,12 +50,20 @@ def read_arrow(content: bytes, name: str) -> pa.Table:
     return table
 
 
-def _check_type(kind: pa.DataType, name: str) -> None:
+def _check_type(kind: pa.DataType, name: str, shared: bool) -> None:
     """Refuse types whose values take no room: a few bytes could claim a billion of them."""
-    if pa.types.is_null(kind) or pa.types.is_run_end_encoded(kind) or pa.types.is_union(kind):
+    is_a = pa.types
+    empty = is_a.is_null(kind) or is_a.is_run_end_encoded(kind) or is_a.is_union(kind)
+    empty = empty or (is_a.is_struct(kind) and not kind.num_fields)
+    empty = empty or (is_a.is_fixed_size_list(kind) and not kind.list_size)
+    empty = empty or (is_a.is_fixed_size_binary(kind) and not kind.byte_width)
+    views = {pa.string_view(), pa.binary_view()}
+    if empty or (not shared and (is_a.is_dictionary(kind) or kind in views)):
         raise ModelFormatError(f"{name!r} holds a column of type {kind}, which a model never does.")
+    if is_a.is_dictionary(kind):
+        _check_type(kind.value_type, name, shared)
     for i in range(kind.num_fields):
-        _check_type(kind.field(i).type, name)
+        _check_type(kind.field(i).type, name, shared)
 
 
 def _compressed(message: pa.Message) -> bool:

@@ -74,7 +74,7 @@ class Estimator(Recipe):
         """
         held = None if validation is None else as_table(validation)
         return fit_model(
-            resolve(self, as_table(table)),
+            resolve(self, as_table(table), validated=held is not None),
             validation=held,
             engine=engine,
             workers=workers,

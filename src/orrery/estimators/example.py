@@ -74,14 +74,29 @@ def _small_picture(data: bytes | None) -> bytes | None:
         return data
 
 
+def check_example(example: pa.Table, signature: Signature) -> None:
+    """Whether a stranger's example is of the model's own columns and types, and no longer than ours.
+
+    Raises ReplayError.
+    """
+    outputs = signature.outputs
+    expected = [(f.name, f.type) for f in signature.inputs.each()] + [(f.name, str(f.type)) for f in outputs]
+    found = [(field.name, str(field.type)) for field in example.schema]
+    if [name for name, _ in found] != [name for name, _ in expected]:
+        raise ReplayError(f"The example has the columns {listing(example.column_names)}, not the model's.")
+    if wrong := [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]]:
+        (name, kind), (_, said) = wrong[0]
+        raise ReplayError(f"The example's {name!r} is of type {kind}; the model's is {said}.")
+    if len(example) > ROWS:
+        raise ReplayError(f"The example has {len(example)} rows; a model keeps at most {ROWS}.")
+
+
 def replay(model: Predicts) -> None:
     """Predict the example rows again. Raises ReplayError where a score is further off than the tolerance."""
     kept = model.example
     if kept is None or len(kept) == 0:
         return
-    expected = [*model.signature.inputs.names, *model.signature.outputs.names]
-    if kept.column_names != expected:
-        raise ReplayError(f"The example has the columns {listing(kept.column_names)}, not the model's.")
+    check_example(kept, model.signature)
     inputs = kept.select(list(model.signature.inputs.names)).combine_chunks()
     try:
         again = pa.Table.from_batches([model.predict_batch(batch) for batch in inputs.to_batches()])

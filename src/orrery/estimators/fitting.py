@@ -19,7 +19,7 @@ from orrery.estimators.example import take_example
 from orrery.estimators.leaks import find_leaks
 from orrery.estimators.lineage import lineage_of
 from orrery.estimators.model import Model
-from orrery.estimators.resolving import Resolved
+from orrery.estimators.resolving import Resolved, held_rows
 from orrery.features.plan import FeaturePlan
 from orrery.learners.learner import Predictor
 from orrery.schema import Kind
@@ -28,7 +28,6 @@ from orrery.training.events import Ended, Event, Observer, observe_all
 from orrery.training.feed import Feed
 from orrery.training.world import World
 
-_LEAST_HELD = 20  # fewer rows held out say too little to stop by
 _SAMPLE_ROWS = 1_000  # of the first rows, from which the examples are taken
 
 
@@ -110,7 +109,7 @@ def _hold_out(resolved: Resolved, validation: Table | None) -> tuple[Table, Tabl
     share = resolved.estimator.validation_share
     if validation is not None:
         return resolved.table, validation
-    if not resolved.estimator.learner.holds_out or resolved.rows * share < _LEAST_HELD:
+    if not held_rows(resolved.estimator, resolved.rows):
         return resolved.table, None
     stratify = resolved.target.name if resolved.target.kind is Kind.CATEGORY else None
     train, held = resolved.table.split(1.0 - share, stratify=stratify, seed=resolved.estimator.seed)

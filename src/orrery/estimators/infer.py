@@ -60,7 +60,8 @@ def infer(
         column = profile[field.name]
         said = given.get(field.name) or field.kind
         if field.name == target:
-            kinds[target] = said or target_kind(field, column)
+            # That a column names rows says nothing of how to predict it.
+            kinds[target] = said if said and said is not Kind.KEY else target_kind(field, column)
         elif column.missing == column.rows:
             left_out[field.name] = "it is missing in every row"
         elif said:

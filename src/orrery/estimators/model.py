@@ -118,15 +118,16 @@ class Model:
         answers: list[dict[str, Any]] = []
         for low in range(0, rows, step):
             part = columns if rows <= step else {n: v[low : low + step] for n, v in columns.items()}
-            scores = self._predicted(self.plan.encode_values(part), min(step, rows - low))
+            scores = self._predicted(self.plan.encode_values(part, start=low), min(step, rows - low))
             answers += answer_rows(self.signature.target, scores)
         return answers
 
     def scores(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
         """What the predictor gives, [n, width]: probabilities of classes or labels, or numbers."""
         step = self._rows_at_a_time
-        parts = [batch.slice(i, step) for i in range(0, max(len(batch), 1), step)]
-        return np.concatenate([self._predicted(self.plan.encode(part), len(part)) for part in parts])
+        parts = [(i, batch.slice(i, step)) for i in range(0, max(len(batch), 1), step)]
+        blocks = ((self.plan.encode(part, start=i), len(part)) for i, part in parts)
+        return np.concatenate([self._predicted(encoded, rows) for encoded, rows in blocks])
 
     def _predicted(self, blocks: Mapping[str, Encoded], rows: int) -> NDArray[np.float64]:
         width = self.signature.target.width

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from orrery.data.profile import Profile
 from orrery.data.table import Table
 from orrery.errors import EmptyTableError, FitError, SettingsError, UnknownColumnError
 from orrery.estimators.answer import answer_fields
 from orrery.estimators.infer import Inferred, infer
 from orrery.estimators.signature import Signature
+from orrery.features.feature import Feature
+from orrery.features.image import Image
 from orrery.features.target import Target, fit_target
 from orrery.schema import Kind, Schema
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from orrery.estimators.estimator import Estimator
 
 _HEAD_ROWS = 20
+_LEAST_HELD = 20  # fewer rows held out say too little to stop by
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,11 @@ class Resolved:
         return Signature(inputs=inputs.with_kinds(kinds), target=self.target)
 
 
-def resolve(estimator: Estimator, table: Table) -> Resolved:
-    """Everything inferred. Raises DataError, TargetError, FitError, SettingsError."""
+def resolve(estimator: Estimator, table: Table, *, validated: bool = False) -> Resolved:
+    """Everything inferred; ``validated`` where other rows are given to stop early by.
+
+    Raises DataError, TargetError, FitError, SettingsError.
+    """
     _check_names(estimator, table.schema)
     profile = table.describe()
     _check_rows(profile.rows)
@@ -69,12 +76,25 @@ def resolve(estimator: Estimator, table: Table) -> Resolved:
             f"{sorted({k.value for n, k in inferred.kinds.items() if n != target.name})}.",
             hint="Choose another learner, or pass features=.",
         )
+    features = tuple(_sized(feature, profile) for feature in features)
+    rows = profile.rows - (0 if validated else held_rows(estimator, profile.rows))
     settled = estimator.replace(
         kinds={**estimator.kinds, **inferred.kinds},
         features=features,
+        learner=estimator.learner.filled(rows, features),
         ignore=(*estimator.ignore, *(n for n in inferred.left_out if n not in estimator.ignore)),
     )
     return Resolved(settled, table, target, profile.rows, tuple(inferred.notes))
+
+
+def held_rows(estimator: Estimator, rows: int) -> int:
+    """How many rows are held out to stop early by; none where they would say too little."""
+    held = round(rows * estimator.validation_share)
+    return held if estimator.learner.holds_out and held >= _LEAST_HELD else 0
+
+
+def _sized(feature: Feature, profile: Profile) -> Feature:
+    return feature.sized(profile[feature.columns[0]].sizes) if isinstance(feature, Image) else feature
 
 
 def check_columns(names: Iterable[str], schema: Schema) -> None:

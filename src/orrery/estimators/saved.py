@@ -31,8 +31,10 @@ from orrery.errors import (
 from orrery.estimators.answer import label_names
 from orrery.estimators.archive import MLMODEL, read_files, write_files
 from orrery.estimators.arrowfile import read_arrow, write_arrow
+from orrery.estimators.example import check_example
 from orrery.estimators.mlmodel import mlmodel
 from orrery.estimators.signature import Signature
+from orrery.features.feature import Output
 from orrery.features.plan import FeaturePlan
 from orrery.features.target import Target
 from orrery.learners.learner import Predictor
@@ -97,7 +99,10 @@ def read_model(place: str | Path) -> Parts:
     with hostile(path):
         signature = Signature.from_dict(card["signature"])
         _check_target(signature.target)
-        example = read_arrow(files.pop(EXAMPLE), EXAMPLE) if EXAMPLE in files else None
+        signature.inputs.arrow()  # every type is one that there is
+        example = read_arrow(files.pop(EXAMPLE), EXAMPLE, shared=True) if EXAMPLE in files else None
+        if example is not None:
+            check_example(example, signature)
         plan = FeaturePlan.from_arrow(read_arrow(files.pop(FEATURES), FEATURES))
         if not set(plan.inputs) <= set(signature.inputs.names):
             raise ModelFormatError(f"{FEATURES} reads other columns than {CARD} lists.")
@@ -105,6 +110,7 @@ def read_model(place: str | Path) -> Parts:
             if name.endswith(".arrow"):
                 read_arrow(content, name)  # the predictor reads it again, knowing that it is whole
         predictor = _predictor_class(str(card["predictor"])).load(files, signature.target)
+        _check_belongs(predictor, plan)
         return Parts(
             settings=dict(card["estimator"]),
             signature=signature,
@@ -183,6 +189,21 @@ def _check_target(target: Target) -> None:
         )
     if named and target.width != len(set(label_names(target))):
         raise ModelFormatError(f"{CARD} has labels that are not {target.width} different ones.")
+
+
+def _check_belongs(predictor: Predictor, plan: FeaturePlan) -> None:
+    """The features give each block that the predictor reads, of the very shape that it was fitted on."""
+    given = {output.name: _shape(output) for output in plan.outputs}
+    for output in getattr(predictor, "reads", ()):
+        if given.get(output.name) != _shape(output):
+            raise ModelFormatError(
+                f"The predictor belongs to other features: {FEATURES} gives no block {output.name[:100]!r} "
+                f"as it was fitted on."
+            )
+
+
+def _shape(output: Output) -> tuple[object, ...]:
+    return output.role, output.width, output.sizes, output.shape, output.dtype
 
 
 def _predictor_class(kind: str) -> type[Predictor]:

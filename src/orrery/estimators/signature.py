@@ -44,19 +44,25 @@ class Signature(Spec):
         have = columns if isinstance(columns, Set) else set(columns)
         if self._needed <= have and self._added.isdisjoint(have):
             return
-        missing = [name for name in self.inputs.names if name not in have]
-        if len(missing) == 1:
-            raise UnknownColumnError(missing[0], columns)
-        if missing:
-            raise SchemaError(
-                f"The model reads {listing(missing)}, which the rows lack; they have {listing(columns)}."
-            )
+        if missing := [name for name in self.inputs.names if name not in have]:
+            raise self._lack(missing, columns)
         clash = [name for name in self.outputs.names if name in have]
         if clash:
             raise SettingsError(
                 f"The rows already have {listing(clash)}, which the predictions would be called.",
                 hint="Rename or leave out these columns first.",
             )
+
+    def _lack(self, missing: list[str], columns: Collection[str]) -> SchemaError:
+        said = (
+            f"The model needs the columns {listing(self.inputs.names)}; the rows have "
+            f"{listing(columns)}, and lack {listing(missing)}."
+        )
+        if len(missing) > 1:
+            return SchemaError(said)
+        error = UnknownColumnError(missing[0], columns)
+        error.message = said
+        return error
 
     def answered(self, schema: pa.Schema) -> pa.Schema:
         """The Arrow schema of rows with their predictions beside them."""

@@ -40,7 +40,8 @@ from orrery.schema import Kind
 POINTS = 160
 """Points of a curve, at most about so many."""
 DRAWN_CLASSES = 60
-"""With more classes there is no matrix and no line per class, only the most frequent mistakes."""
+"""With more classes there is no matrix, only the most frequent mistakes; lines are drawn of the hardest."""
+HARDEST_CLASSES = 8
 PICTURE_BYTES, PICTURE_PIXELS = 24 << 10, 160
 
 
@@ -96,14 +97,16 @@ def thin(x: NDArray[np.float64], y: NDArray[np.float64], most: int = POINTS) -> 
 
 
 def curves(outcome: Outcome, rankings: list[Ranking]) -> dict[str, tuple[Curve, ...]]:
-    """ROC, precision-recall and gains of every class that can be ranked; more of them for two classes."""
+    """ROC, precision-recall and gains of every class that can be ranked; more of them for two classes.
+
+    Of more than DRAWN_CLASSES classes only the HARDEST_CLASSES, those of the least AUC, have lines.
+    """
     names = [str(outcome.labels[1])] if outcome.binary else [str(label) for label in outcome.labels]
+    ranked = [(name, r) for name, r in zip(names, rankings, strict=True) if r.both]
     if len(names) > DRAWN_CLASSES:
-        return {}
+        ranked = sorted(ranked, key=lambda pair: auc(pair[1]) or 0.0)[:HARDEST_CLASSES]
     drawn: dict[str, list[Curve]] = {"roc": [], "pr": [], "gains": []}
-    for name, ranking in zip(names, rankings, strict=True):
-        if not ranking.both:
-            continue
+    for name, ranking in ranked:
         found, alarms = ranking.found(), ranking.alarms()
         recall, false = found / found[-1], alarms / alarms[-1]
         precision = found / np.maximum(found + alarms, 1e-300)

@@ -47,6 +47,14 @@ class Comparison(Spec):
         path.write_text(text, "utf-8")
         return path
 
+    def __repr__(self) -> str:
+        rows = "the same rows" if self.same_rows else "different rows"
+        reports = ", ".join(f"{name!r}: {found!r}" for name, found in list(self.reports.items())[:4])
+        return f"Comparison({len(self.reports)} on {rows}; {reports})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
     def _repr_html_(self) -> str:
         return comparison_fragment(self.reports, self.same_rows)
 

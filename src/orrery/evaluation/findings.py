@@ -131,3 +131,14 @@ class Findings(Spec):
     def outcome(self) -> Outcome:
         """What was predicted."""
         return Outcome(self.kind, self.labels, self.target)
+
+    def __repr__(self) -> str:
+        classes = f" of {len(self.labels)}" if self.labels else ""
+        known = ", ".join(f"{name} {value:.4g}" for name, value in list(self.metrics.items())[:3])
+        figures = f"; {known}" if known else ""
+        return (
+            f"{type(self).__name__}({self.target!r}: {self.kind.value}{classes}, {self.rows:,} rows{figures})"
+        )
+
+    def __str__(self) -> str:
+        return repr(self)

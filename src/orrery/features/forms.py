@@ -107,7 +107,9 @@ def bad_row(column: str, row: int, reason: str) -> BadRowError:
     >>> print(bad_row("image", 3, "not a picture."))
     row 3: Column 'image': not a picture.
     """
-    return BadRowError(f"Column {column!r}: {reason}", pointer=f"row {row}")
+    error = BadRowError(f"Column {column!r}: {reason}", pointer=f"row {row}")
+    error.column, error.row = column, row
+    return error
 
 
 def _short(value: object) -> str:

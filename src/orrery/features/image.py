@@ -140,6 +140,18 @@ class Image(Feature):
     largest: int = Field(default=224, ge=1, le=_LARGEST)
     """The longer side, at most, where the size is learnt."""
 
+    def sized(self, sizes: Iterable[tuple[int, int, int, int]]) -> Image:
+        """The same with the size filled in, from (height, width, channels, how often) as a profile has them.
+
+        >>> Image(columns=("photo",)).sized([(8, 6, 1, 9), (20, 20, 3, 1)]).height
+        8
+        """
+        common = min(sizes, key=lambda size: (-size[3], size), default=None)
+        if common is None:
+            return self
+        height, width = _within(*common[:2], self.largest)
+        return self.replace(height=self.height or height, width=self.width or width)
+
     def summarize(self, batch: RecordBatch) -> Pictures:
         """Sizes of all, from their headers, and the pixels of a sample. Skips what cannot be read."""
         found: list[bytes] = [

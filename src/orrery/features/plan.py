@@ -127,13 +127,18 @@ class FeaturePlan:
                 return self._apply(lifted, _apply_one)
             return self._apply(lifted, _Training(batch))
         except BadRowError as error:
-            word, _, row = error.pointer.partition(" ")
-            if word == "row" and row.isdigit():
-                error.pointer = f"row {start + int(row)}"
+            _count_from(start, error)
             raise
 
-    def encode_values(self, columns: Mapping[str, Sequence[object]]) -> dict[str, Encoded]:
+    def encode_values(self, columns: Mapping[str, Sequence[object]], *, start: int = 0) -> dict[str, Encoded]:
         """The same from Python values, a list per column. Raises UnknownColumnError and BadRowError."""
+        try:
+            return self._apply(self._lift_values(columns), _apply_one)
+        except BadRowError as error:
+            _count_from(start, error)
+            raise
+
+    def _lift_values(self, columns: Mapping[str, Sequence[object]]) -> list[Lifted]:
         try:
             found = [columns[name] for name, _ in self._lifts]
         except KeyError as missing:
@@ -142,11 +147,10 @@ class FeaturePlan:
             raise SchemaError("The columns have different lengths.", hint="Give each row a value or None.")
         given = list(zip(found, self._lifts, strict=True))
         floats = _lift_floats([values for values, (_, form) in given if form is Form.FLOAT])
-        lifted = [
+        return [
             next(floats) if floats and form is Form.FLOAT else lift_values(values, form, name)
             for values, (name, form) in given
         ]
-        return self._apply(lifted, _apply_one)
 
     def _apply(
         self,
@@ -184,6 +188,13 @@ class FeaturePlan:
 
 def _apply_one(transform: Transform, columns: list[Lifted]) -> tuple[Encoded, ...]:
     return transform.apply(*columns)
+
+
+def _count_from(start: int, error: BadRowError) -> None:
+    """Name the row by its number among all, where a batch is one of several."""
+    if start and error.row is not None:
+        error.row += start
+        error.pointer = f"row {error.row}"
 
 
 class _Training:

@@ -13,7 +13,7 @@ from orrery.aggregate import RecordBatch
 from orrery.errors import SchemaError
 from orrery.features import state
 from orrery.features.feature import Encoded, Feature, Output, Role, Transform, block_name
-from orrery.features.forms import Form, lift
+from orrery.features.forms import Form, bad_row, lift
 from orrery.features.moments import Moments
 from orrery.features.scale import Scale
 
@@ -41,7 +41,7 @@ class VectorTransform(Transform):
         )
 
     def apply(self, *columns: NDArray[np.float64]) -> tuple[Encoded, ...]:
-        """Float64 [n, width]. Raises SchemaError for vectors of another length."""
+        """Float64 [n, width]. Raises BadRowError for vectors of another length."""
         x = columns[0]
         missing = np.isnan(x).all(axis=1, keepdims=True)
         if self.width == 0:  # no vector was ever seen: nothing is known of any
@@ -49,7 +49,8 @@ class VectorTransform(Transform):
         elif x.shape[1] == 0:  # none of these rows has a vector
             x = np.full((len(x), self.width), np.nan)
         if x.shape[1] != self.width:
-            raise _wrong_width(self.inputs[0], x.shape[1], self.width)
+            reason = f"{x.shape[1]} numbers where the model takes {self.width}."
+            raise bad_row(self.inputs[0], int(np.argmin(missing)), reason)
         y = self.scale.apply(x)
         return (np.ascontiguousarray(np.concatenate([y, missing], axis=1) if self.indicator else y),)
 

@@ -31,6 +31,8 @@ from orrery.schema import Kind
 from orrery.spec import Spec
 
 STABLE, DRIFTED = 0.1, 0.25
+BY_CHANCE = 0.01
+"""A test's p-value from which on a difference may be chance: with few rows the PSI alone cries wolf."""
 BINS = 10
 TOP = 50
 """Categories told apart; the rest are one."""
@@ -57,6 +59,7 @@ class ColumnDrift(Spec):
         measure = _numbers if isinstance(before, np.ndarray) else _categories
         psi, test, statistic, p_value = measure(before, now)
         verdict = "drifted" if psi >= DRIFTED else "shifted" if psi >= STABLE else "stable"
+        verdict = "stable" if p_value >= BY_CHANCE and _missing(before) == _missing(now) else verdict
         return cls(
             column=column,
             kind=kind,

@@ -48,13 +48,15 @@ def champion_of(name: str) -> tuple[int, Model]:
 
 
 def predictions(name: str) -> Table:
-    """Every recorded prediction of a model.
+    """What was predicted: the last answer under each id, in the order of recording.
 
     Columns: prediction_id, predicted_at, model_version, those the champion reads, and the answer.
     Raises FeedbackError where nothing was recorded.
     """
     _, model = champion_of(name)
-    return read(_predictions(name, model))
+    said = _predictions(name, model)
+    last = _last(said.column("prediction_id"), said.column("predicted_at"))
+    return read(said.take(pa.array(sorted(last.values()), pa.int64())))
 
 
 def feedback(name: str) -> Table:
@@ -65,14 +67,14 @@ def feedback(name: str) -> Table:
 def joined(name: str) -> Joined:
     """Join predictions and outcomes by id. Raises FeedbackError where there are none of either."""
     _, model = champion_of(name)
-    said, happened = _predictions(name, model), _outcomes(name)
+    target = model.signature.target
+    said, happened = _predictions(name, model), _outcomes(name, parse_type(target.type))
     last_said = _last(said.column("prediction_id"), said.column("predicted_at"))
     last_happened = _last(happened.column("id"), happened.column("time"))
     both = sorted((place, last_happened[key]) for key, place in last_said.items() if key in last_happened)
     rows = said.take(pa.array([p for p, _ in both], pa.int64()))
-    target = model.signature.target
     outcome = happened.column("outcome").take(pa.array([h for _, h in both], pa.int64()))
-    rows = rows.append_column(target.name, outcome.cast(parse_type(target.type)))
+    rows = rows.append_column(target.name, outcome)
     return Joined(
         table=read(rows),
         waiting=len(last_said) - len(both),
@@ -151,11 +153,15 @@ def _member(holder: Any, field: Any, path: Path) -> Any:
         ) from None
 
 
-def _outcomes(name: str) -> pa.Table:
+def _outcomes(name: str, kind: Any) -> pa.Table:
+    """All outcomes; each file may hold them in a type of its own, as they came."""
     files = sorted(outcomes_folder(check_name(name)).glob("*.parquet"))
     if not files:
         raise FeedbackError(
             f"No outcomes of {name!r} are known.",
             hint=f'Tell them: ory.outcomes("{name}", rows with id and the target).',
         )
-    return pa.concat_tables([pq.read_table(path, partitioning=None) for path in files])
+    tables = [pq.read_table(path, partitioning=None) for path in files]
+    place = [t.schema.get_field_index("outcome") for t in tables]
+    typed = [t.set_column(i, "outcome", t.column(i).cast(kind)) for i, t in zip(place, tables, strict=True)]
+    return pa.concat_tables(typed)

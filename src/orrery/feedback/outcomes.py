@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orrery.data.table import Table, read
-from orrery.errors import EmptyTableError
+from orrery.errors import EmptyTableError, FeedbackError
 from orrery.feedback.join import champion_of
 from orrery.serving.record import write_outcomes
 
@@ -24,7 +24,11 @@ def outcomes(name: str, rows: Table | Sequence[Mapping[str, Any]] | object) -> i
     found = table.select("id", target.name).to_arrow()
     if not found.num_rows:
         raise EmptyTableError(f"There are no outcomes of {name!r} to keep.")
-    target.encode(
-        found.column(target.name).combine_chunks()
-    )  # an outcome that the model cannot mean is an error
-    return write_outcomes(name, found)
+    target.encode(found.column(target.name).combine_chunks())  # raises for what the model cannot mean
+    try:
+        return write_outcomes(name, found)
+    except OSError as error:
+        raise FeedbackError(
+            f"The outcomes of {name!r} cannot be written: {error.strerror or error}.",
+            hint="None was kept. Check space and permissions, then tell them again.",
+        ) from None

@@ -67,6 +67,10 @@ class Decision(Spec):
     rule: Rule = Rule()
     time: str = ""
 
+    def __str__(self) -> str:
+        became = "is champion" if self.promoted else "stays challenger"
+        return f"models:/{self.name}/{self.challenger} {became}: {self.reason}"
+
 
 def decide(champion: Mapping[str, float], challenger: Mapping[str, float], rule: Rule) -> tuple[bool, str]:
     """Whether the challenger is better by the rule, and why, in words. Pure.
@@ -133,7 +137,7 @@ def compare_and_decide(
         reason = f"{rows} held-out rows are fewer than the {rule.least_rows} that the rule asks for"
         return Decision(**facts, promoted=False, reason=reason)
     old = load(f"models:/{name}/{champion.version}").evaluate(test).metrics
-    new = model.evaluate(test).metrics
+    new = model.metrics if model.evaluated_on is test else model.evaluate(test).metrics
     promoted, reason = decide(old, new, rule)
     scores: dict[str, Any] = {
         "champion_score": old[str(rule.metric)],

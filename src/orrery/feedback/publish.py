@@ -53,12 +53,15 @@ def publish(
     challenger.
     """
     registry = registry or open_registry()
+    if test is not None:
+        model.evaluate(test)  # before it is saved, so that the version tells its metrics
     with tempfile.TemporaryDirectory(prefix="orrery-publish-") as scratch:
         folder = Path(scratch) / "model"
         model.save(folder)
         saved = Model.load(folder)
         replay(saved, Runner(saved))
         version = registry.publish(folder, name, note=note)
-    held_out = test if test is not None else model.evaluated_on
-    decision = carry_out(compare_and_decide(name, version, model, held_out, rule, registry), registry)
+    decision = carry_out(
+        compare_and_decide(name, version, model, model.evaluated_on, rule, registry), registry
+    )
     return Published(registry.get(name, version.version), decision)

@@ -1,16 +1,26 @@
-"""Retraining: the champion's own recipe on its old rows and on what happened since."""
+"""Retraining: the champion's own recipe on its old rows and on what happened since.
+
+The new rows are kept in a file, ``<home>/feedback/<name>/learnt/<fingerprint>.parquet``, so that the model's
+lineage names rows that can be read again. The next retraining begins from the same old rows and takes all
+that is known by then: no row is learnt from twice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
+from orrery import settings
 from orrery.data.table import Table
+from orrery.errors import FeedbackError
+from orrery.estimators.lineage import plan_of
 from orrery.estimators.model import Model
 from orrery.feedback.drift import fitted_on
 from orrery.feedback.join import champion_of, feedback
+from orrery.schema import parse_type
 from orrery.training.events import Observer
 
 
@@ -19,25 +29,46 @@ def retrain(
 ) -> Model:
     """Fit the champion's estimator again, on the old rows and the new ones together.
 
-    ``table`` holds the old rows, by default those the champion was fitted on, read again where they lie;
-    ``new`` the new ones, by default every recorded prediction whose outcome is known. The model is not
-    published: :func:`orrery.publish` compares it with the champion.
+    ``table`` holds the old rows, by default those that the first champion of its line was fitted on, read
+    again where they lie; ``new`` the new ones, by default every recorded prediction whose outcome is known.
+    The model is not published: :func:`orrery.publish` compares it with the champion.
     """
     version, champion = champion_of(name)
-    old = table if table is not None else fitted_on(champion)
-    fresh = new if new is not None else feedback(name)
+    old = table if table is not None else old_rows(name, champion)
     columns = [*champion.signature.inputs.names, champion.signature.target.name]
+    fresh = new if new is not None else feedback(name)
     weight = champion.estimator.weight
-    if weight is not None:  # what happened since counts like an ordinary row
+    if weight is not None:
         columns.append(weight)
-        if weight not in fresh.schema:
-            fresh = fresh.map(partial(_weighted, weight=weight))
-    both = old.select(*columns).union(fresh.select(*columns))
-    model = champion.estimator.fit(both, observers=observers)
-    model.lineage["parent"] = f"models:/{name}/{version}"
+        fresh = _weighted(fresh, weight, parse_type(old.schema[weight].type))
+    old, fresh = old.select(*columns), kept(name, fresh.select(*columns))
+    model = champion.estimator.fit(old.union(fresh), observers=observers)
+    model.lineage |= {"parent": f"models:/{name}/{version}", "old": plan_of(old)}
     return model
 
 
-def _weighted(batch: pa.RecordBatch, weight: str) -> pa.RecordBatch:
-    ones = pa.array([1.0] * len(batch), pa.float64())
-    return batch.append_column(weight, ones)
+def old_rows(name: str, champion: Model) -> Table:
+    """The rows before any feedback, read again where they lie. Raises FeedbackError."""
+    plan = champion.lineage.get("old")
+    try:
+        return Table.from_dict(plan) if isinstance(plan, dict) else fitted_on(champion)
+    except FeedbackError as error:
+        raise FeedbackError(
+            error.message, hint=f'Pass them: ory.retrain("{name}", table), or --data on the command line.'
+        ) from None
+
+
+def kept(name: str, fresh: Table) -> Table:
+    """The same rows in a file of their own, written once."""
+    place = settings.home() / "feedback" / name / "learnt" / f"{fresh.fingerprint()}.parquet"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return fresh.write(place.absolute())
+
+
+def _weighted(fresh: Table, weight: str, kind: Any) -> Table:
+    """What happened since counts like ordinary rows, unless it says otherwise."""
+    return fresh if weight in fresh.schema else fresh.map(partial(_with_ones, weight=weight, kind=kind))
+
+
+def _with_ones(batch: pa.RecordBatch, weight: str, kind: Any) -> pa.RecordBatch:
+    return batch.append_column(weight, pa.array([1] * len(batch)).cast(kind))

@@ -23,10 +23,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from orrery.data.variables import expand
 from orrery.errors import FlowError, SettingsError, did_you_mean, listing
 from orrery.flow.check_columns import columns
 from orrery.flow.checked import Checked
-from orrery.flow.document import Document, expand
+from orrery.flow.document import Document
 from orrery.flow.finding import Finding
 from orrery.flow.graph import Graph, Node, split_reference
 from orrery.flow.operator import SINGLE, Operator

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +9,15 @@ from typing import Any
 
 import yaml
 
-from orrery.errors import FlowCheckError, FlowError, SettingsError
+from orrery.errors import FlowCheckError, FlowError, FlowNotFoundError
 
 MAX_BYTES = 4 << 20
 """A flow is written by people; a larger file is something else."""
 
-_VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::-([^}]*))?\}")
+MAX_DEPTH = 60
+"""Brackets in brackets; a flow needs a handful."""
+
+_MAX_DIGITS = 100  # of a number: turning many digits into one takes the square of their time
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,48 @@ class Document:
         return f"{self.path}:{self.lines.get(pointer, 1)}"
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values of bounded size and depth: no aliases, which can make little text into very much."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """A node of the text. Raises YAMLError for an alias, and for what lies too deep."""
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            raise _refused("an alias (*name) is not allowed here; write the value again", mark)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _refused(f"more than {MAX_DEPTH} brackets or levels lie inside each other", mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node. Raises YAMLError for one that is no date or number, though it looks so."""
+        number = node.tag.endswith((":int", ":float"))
+        if number and len(node.value) > _MAX_DIGITS:
+            raise _refused(f"a number has at most {_MAX_DIGITS} digits", node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+            reason = f"{str(node.value)[:40]!r} cannot be read ({error}); write text in quotes"
+            raise _refused(reason, node.start_mark) from None
+
+
+def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(None, None, problem, mark)
+
+
 def read_document(path: Path) -> Document:
-    """Read a flow file. Raises FlowError for what is absent, too large, or not YAML."""
+    """Read a flow file. Raises FlowNotFoundError, and FlowError for what is too large or not YAML."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise FlowError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is not a flow.")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise FlowError(
+        raise FlowNotFoundError(
             f"There is no file {str(path)!r}.", hint="Name a flow file, or make one: orrery init my-project"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -55,7 +90,7 @@ def parse_document(text: str, path: str = "flow.yaml") -> Document:
     """Plain values and their lines. Raises FlowCheckError at the line where the YAML breaks."""
     lines: dict[str, int] = {}
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         try:
             root = loader.get_single_node()
             values = loader.construct_document(root) if root is not None else None
@@ -90,40 +125,12 @@ def _note_lines(node: yaml.Node, pointer: str, lines: dict[str, int], path: str)
             _note_lines(value, place, lines, path)
 
 
-def expand(value: Any, environment: Mapping[str, str] | None = None) -> Any:
-    """Values with ``${VAR}`` and ``${VAR:-otherwise}`` in their text replaced; ``$$`` is a dollar.
-
-    Raises SettingsError for a variable that is not set.
-
-    >>> expand({"place": "${FOLDER}/rows.csv", "rows": 5}, {"FOLDER": "/data"})
-    {'place': '/data/rows.csv', 'rows': 5}
-    """
-    known = os.environ if environment is None else environment
-    if isinstance(value, Mapping):
-        return {key: expand(item, known) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [expand(item, known) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def one(found: re.Match[str]) -> str:
-        name, otherwise = found[1], found[2]
-        if name is None:
-            return "$"
-        if name in known:
-            return known[name]
-        if otherwise is None:
-            raise SettingsError(
-                f"The environment variable {name!r} is not set.",
-                hint=f"Set it, or write ${{{name}:-otherwise}}.",
-            )
-        return otherwise
-
-    return _VARIABLE.sub(one, value)
-
-
 class _Dumper(yaml.SafeDumper):
     """Short lists on one line, text that holds lines as a block, lists indented under their key."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always: a value used twice is written twice, since a flow file holds no aliases."""
+        return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)

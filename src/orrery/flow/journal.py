@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orrery.data.variables import hidden
 from orrery.errors import NodeError, OrreryError
 from orrery.flow.cache import Planned
 from orrery.flow.document import Document
@@ -61,7 +62,9 @@ class Journal:
             self.tell(node.id, "stopped", "stopped", time.perf_counter() - started)
             raise
         except Exception as error:
-            text = str(error) if isinstance(error, OrreryError) else f"{type(error).__name__}: {error}"
+            text = hidden(
+                str(error) if isinstance(error, OrreryError) else f"{type(error).__name__}: {error}"
+            )
             self.tell(node.id, "failed", text.splitlines()[0] if text else "", time.perf_counter() - started)
             index = [n.id for n in self.graph.nodes].index(node.id)
             raise NodeError(

@@ -12,10 +12,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from orrery.data.variables import expand
 from orrery.errors import FlowCheckError, FlowError, RegistryBusyError, did_you_mean, listing
 from orrery.flow.cache import Cache, Planned, Record, decide, record_of, stamped, trace
 from orrery.flow.check import check_graph
-from orrery.flow.document import Document, expand
+from orrery.flow.document import Document
 from orrery.flow.graph import Graph, Node, split_reference
 from orrery.flow.journal import Journal, NodeResult
 from orrery.flow.operator import OUTSIDE, SINGLE, Context, Operator
@@ -135,12 +136,11 @@ def run(
 def _alone(graph: Graph, cache: Cache, held: ExitStack) -> None:
     """Hold the flow: two runs at a time would share unfinished work. Raises FlowError, naming the other."""
     try:
-        held.enter_context(locked(cache.journal().parent, f"running the flow {graph.name}", 0))
+        folder, purpose = cache.journal().parent, f"running the flow {graph.name}"
+        held.enter_context(locked(folder, purpose, 0, what="Its folder"))
     except RegistryBusyError as error:
-        who = error.message.replace("The registry", "Its folder").replace("; waited 0 s", "")
-        raise FlowError(
-            f"The flow {graph.name!r} is running already. {who}", hint="Wait for it, or stop it."
-        ) from None
+        said = f"The flow {graph.name!r} is running already. {error.message}"
+        raise FlowError(said, hint="Wait for it, or stop it.") from None
 
 
 def place(state: State, node: Node, force: Sequence[str]) -> Placed:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence, Set
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
 from orrery.data.profile import Profile
 from orrery.extras import available
 from orrery.features.feature import Feature, Role
+from orrery.features.image import Image
 from orrery.features.target import Target
 from orrery.learners.blend_predictor import Blend as Blend
 from orrery.learners.blend_predictor import Member
@@ -58,6 +60,16 @@ class Auto(Learner):
             found += [feature.replace(group=member.kind) for feature in own]
         return tuple(found)
 
+    def filled(self, rows: int, features: Sequence[Feature]) -> Self:
+        """With the members that will be tried, each with its settings filled in."""
+        pictures = any(isinstance(feature, Image) for feature in features)
+        members = self.members or _to_try({feature.group for feature in features}, pictures, rows)
+        found = []
+        for member in members:
+            own = [feature for feature in features if feature.group in ("", member.kind)]
+            found.append(member.filled(rows - rows // 10 if member.holds_out else rows, own))
+        return self.replace(members=tuple(found))
+
     def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:
         """Try, choose, and learn from all rows. One member alone is fitted as it is."""
         candidates = self._candidates(feed)
@@ -77,18 +89,22 @@ class Auto(Learner):
 
     def _candidates(self, feed: Feed) -> tuple[Learner, ...]:
         """The members; without settings, those that have features to read."""
-        if self.members:
-            return self.members
         groups = {output.name.partition("/")[0] for output in feed.outputs}
-        kinds = [kind for kind in _PACKAGES if kind in groups]
-        if not kinds and any(output.role is Role.TENSOR for output in feed.outputs):
-            kinds = ["network"]
-        kinds = kinds or [kind for kind in ("linear", "boosted") if available(_PACKAGES[kind])]
-        found = [_default(kind) for kind in kinds]
-        if "boosted" in kinds and feed.rows <= _RANDOM_ROWS:
-            found[kinds.index("boosted")] = Boosted(random_splits=False)
-            found.append(Boosted(random_splits=True))
-        return tuple(found)
+        pictures = any(output.role is Role.TENSOR for output in feed.outputs)
+        return self.members or _to_try(groups, pictures, feed.rows)
+
+
+def _to_try(groups: Set[str], pictures: bool, rows: int) -> tuple[Learner, ...]:
+    """Those that features were made for; a network where pictures are for all; else those for tables."""
+    kinds = [kind for kind in _PACKAGES if kind in groups]
+    if not kinds and pictures:
+        kinds = ["network"]
+    kinds = kinds or [kind for kind in ("linear", "boosted") if available(_PACKAGES[kind])]
+    found = [_default(kind) for kind in kinds]
+    if "boosted" in kinds and rows <= _RANDOM_ROWS:
+        found[kinds.index("boosted")] = Boosted(random_splits=False)
+        found.append(Boosted(random_splits=True))
+    return tuple(found)
 
 
 def _default(kind: str) -> Learner:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 from orrery.errors import SettingsError
-from orrery.features.feature import Encoded
+from orrery.features.feature import Encoded, Output
 from orrery.features.target import Target
 from orrery.learners import PREDICTORS, state
 from orrery.learners.learner import Predictor
@@ -44,6 +44,15 @@ class Blend:
     def groups(self) -> tuple[str, ...]:
         """The groups of features that are needed to answer; others need not be computed."""
         return tuple(dict.fromkeys(member.group for member in self.members))
+
+    @property
+    def reads(self) -> tuple[Output, ...]:
+        """The blocks that its members need, each under its group."""
+        return tuple(
+            output.replace(name=f"{member.group}/{output.name}" if member.group else output.name)
+            for member in self.members
+            for output in getattr(member.predictor, "reads", ())
+        )
 
     def predict(self, blocks: Mapping[str, Encoded]) -> Scores:
         """Answers [n, k]."""

@@ -6,7 +6,7 @@ Legend: n rows, D columns, m raw scores per row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +16,16 @@ from orrery.features.feature import Feature
 from orrery.features.target import Target
 from orrery.learners import defaults, matrix
 from orrery.learners.boosted_predictor import BoostedPredictor as BoostedPredictor
-from orrery.learners.boosting import Boosting, Problem, Watch, boost, boost_folds, parameters, problem
+from orrery.learners.boosting import (
+    Boosting,
+    Problem,
+    Watch,
+    boost,
+    boost_folds,
+    parameters,
+    problem,
+    rows_per_leaf,
+)
 from orrery.learners.crossfit import CrossFit, never
 from orrery.learners.folds import Fold, folds, held_rows, sample
 from orrery.learners.learner import Learner
@@ -66,6 +75,15 @@ class Boosted(Learner):
     def features(self, schema: Schema, profile: Profile, target: Target) -> tuple[Feature, ...]:
         """Plain numbers, codes, TF-IDF, parts of dates; many categories by target means."""
         return defaults.boosted(schema, profile, target)
+
+    def filled(self, rows: int, features: Sequence[Feature]) -> Self:
+        """With what the rows decide; ``rounds`` and ``column_share`` wait for the encoded columns."""
+        found = {
+            "learning_rate": self.learning_rate or _learning_rate(rows),
+            "rows_per_leaf": self.rows_per_leaf or rows_per_leaf(rows),
+            "random_splits": rows <= _FEW_ROWS if self.random_splits is None else self.random_splits,
+        }
+        return self.replace(**found)
 
     def fit(self, feed: Feed, world: World, observe: Observer) -> BoostedPredictor:
         """Learn from all rows; how many rounds is set, or decided by held-out rows or by folds."""
@@ -126,7 +144,7 @@ class Boosted(Learner):
     def _parameters(self, target: Target, data: Problem, seed: int) -> dict[str, Any]:
         found = parameters(target, data, seed)
         found |= {
-            "learning_rate": self.learning_rate or (0.05 if data.x.shape[0] <= _SLOW_ROWS else 0.1),
+            "learning_rate": self.learning_rate or _learning_rate(data.x.shape[0]),
             "num_leaves": self.leaves,
             "feature_fraction": self.column_share or (1.0 if data.x.shape[1] <= _FEW_COLUMNS else 0.8),
             "lambda_l2": self.l2,
@@ -148,6 +166,10 @@ class _Watch:
         self.step += 1
         self.stopped = self.stopped or self.observe(Step(self.step, 0, value)) == "stop"
         return self.stopped
+
+
+def _learning_rate(rows: int) -> float:
+    return 0.05 if rows <= _SLOW_ROWS else 0.1
 
 
 def _listed(rounds: Sequence[int]) -> str:

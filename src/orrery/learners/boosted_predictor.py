@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from orrery.features.feature import Encoded
+from orrery.features.feature import Encoded, Output
 from orrery.features.target import Target
 from orrery.learners import matrix, state, trees
 from orrery.learners.boosting import Boosting
@@ -60,6 +60,11 @@ class BoostedPredictor:
     def per_model(self) -> int:
         """Trees that one round adds to each model."""
         return raw_width(self.target) if self.target.kind is Kind.CATEGORY else 1
+
+    @property
+    def reads(self) -> tuple[Output, ...]:
+        """The blocks that it needs."""
+        return tuple(span.output for span in self.parts)
 
     def predict(self, blocks: Mapping[str, Encoded]) -> Scores:
         """Answers [n, k]."""

@@ -59,6 +59,11 @@ def problem(feed: Feed) -> Problem:
     return Problem(x, tuple(table.T.copy()), weight, tuple(c for block in codes for c in block))
 
 
+def rows_per_leaf(rows: int) -> int:
+    """How many rows a leaf has at least, where that is not set."""
+    return min(20, max(5, rows // 20))
+
+
 def parameters(target: Target, data: Problem, seed: int) -> dict[str, Any]:
     """What the data decides; the learner's settings are put over it."""
     n, columns = data.x.shape
@@ -72,7 +77,7 @@ def parameters(target: Target, data: Problem, seed: int) -> dict[str, Any]:
         "metric": metric,
         **({"num_class": target.width} if objective == "multiclass" else {}),
         "num_threads": 1 if n * columns < _ONE_THREAD else openmp.threads(),
-        "min_data_in_leaf": min(20, max(5, n // 20)),
+        "min_data_in_leaf": rows_per_leaf(n),
         "min_data_per_group": min(100, max(5, n // 100)),
         "seed": seed % (1 << 31),
         "deterministic": True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -45,6 +45,13 @@ class Learner(Choice):
     @abstractmethod
     def features(self, schema: Schema, profile: Profile, target: Target) -> tuple[Feature, ...]:
         """The features this learner likes by default, for columns whose kinds are known."""
+
+    def filled(self, rows: int, features: Sequence[Feature]) -> Self:
+        """The same, with all filled in that so many rows and these features decide.
+
+        What only trying can tell, and what is set, stays as it is; a second call changes nothing.
+        """
+        return self
 
     @abstractmethod
     def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:

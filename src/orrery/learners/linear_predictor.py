@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orrery.features.feature import Encoded, Role
+from orrery.features.feature import Encoded, Output, Role
 from orrery.features.forms import Bag
 from orrery.features.target import Target
 from orrery.learners import matrix, state
@@ -25,6 +25,8 @@ _CHUNK_ROWS = 8192  # bounds what a long table takes beside its blocks
 
 class LinearPredictor:
     """Raw scores are ``(x - mean) / scale @ weights + bias``; a missing number counts as the mean.
+
+    A row has the same answer to the last bit, alone or among others.
 
     >>> from orrery.features.feature import Output
     >>> from orrery.schema import Kind
@@ -53,6 +55,11 @@ class LinearPredictor:
         self.mean, self.scale = mean, scale
         self.alpha = alpha
         self._lookups = [_lookup(span, self.weights, mean, scale) for span in parts]
+
+    @property
+    def reads(self) -> tuple[Output, ...]:
+        """The blocks that it needs."""
+        return tuple(span.output for span in self.parts)
 
     def predict(self, blocks: Mapping[str, Encoded]) -> Scores:
         """Answers [n, k]."""
@@ -128,7 +135,8 @@ class _Numbers:
         present = np.isfinite(values)
         if not present.all():
             values[~present] = 0.0
-        raw += values @ self._weights
+        # A product per row, all of one shape: how BLAS rounds depends on how many rows it is given.
+        raw += np.matmul(values[:, None, :], self._weights)[:, 0]
 
 
 class _Codes:
@@ -142,7 +150,8 @@ class _Codes:
     def add(self, block: Any, raw: Scores) -> None:
         places = block + self._first
         if len(raw) == 1:
-            raw += self._weights.take(places[0], axis=0).sum(axis=0)
+            parts = np.concatenate((raw, self._weights.take(places[0], axis=0)))
+            raw[:] = np.add.accumulate(parts, axis=0)[-1]  # in the order of the loop below, to the same bit
             return
         for position in places.T:
             raw += self._weights.take(position, axis=0)
@@ -160,9 +169,6 @@ class _Ids:
         if not len(bag.ids):
             return
         parts = self._weights.take(bag.ids, axis=0) * bag.weights[:, None]
-        if len(raw) == 1:
-            raw += parts.sum(axis=0)
-            return
         filled = np.flatnonzero(np.diff(bag.offsets))  # reduceat has no notion of an empty row
         raw[filled] += np.add.reduceat(parts, bag.offsets[filled], axis=0)
 

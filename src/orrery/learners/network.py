@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,12 +96,16 @@ class Network(Learner):
                 chosen.append(_EACH[field.kind](columns=(field.name,)))  # type: ignore[call-arg]
         return tuple(chosen)
 
-    def resolve(self, rows: int, pictures: bool = False) -> Network:
+    def resolve(self, rows: int, pictures: bool = False) -> Self:
         """The same settings with the recipe filled in, for so many training rows."""
         recipe = self.recipe or default_recipe(rows, pictures)
         given = {name: getattr(self, name) for name in ("epochs", "batch_size", "learning_rate")}
         chosen = recipe.replace(**{name: value for name, value in given.items() if value is not None})
         return self.model_copy(update={"recipe": chosen})
+
+    def filled(self, rows: int, features: Sequence[Feature]) -> Self:
+        """With the recipe for so many rows."""
+        return self.resolve(rows, any(isinstance(feature, Image) for feature in features))
 
     def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:
         """Train, export, and answer from the exported network from then on."""

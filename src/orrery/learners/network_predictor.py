@@ -66,6 +66,11 @@ class NetworkPredictor:
         files = {"network.onnx": onnx, "weights.safetensors": weights, "network.json": text}
         return cls.load(files, target)
 
+    @property
+    def reads(self) -> tuple[Output, ...]:
+        """The blocks that it needs."""
+        return self.outputs
+
     def predict(self, blocks: Mapping[str, Encoded]) -> NDArray[np.float64]:
         """Probabilities of classes or labels, or values; [n, width]."""
         rows = count_rows(blocks, self.outputs)

@@ -145,7 +145,8 @@ def _count(fields: dict[str, str], key: str, default: int | None = None) -> int:
 def _numbers(fields: dict[str, str], key: str, dtype: Any, count: int | None = None) -> NDArray[Any]:
     words = fields.get(key, "").split()
     try:
-        found = np.array(words, np.float64).astype(dtype)
+        with np.errstate(invalid="ignore"):  # what no integer can hold is found by the comparison
+            found = np.array(words, np.float64).astype(dtype)
         exact = dtype is np.float64 or np.array_equal(found, np.array(words, np.float64))
     except (ValueError, OverflowError):
         raise ModelFormatError(f"{key} holds something that is not a number") from None

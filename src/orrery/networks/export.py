@@ -72,7 +72,8 @@ def export_onnx(module: nn.Module, decoder: Decoder, outputs: Sequence[Output], 
         reasons.append(f"its answers differ from torch's by {worst:.2g}")
     raise FitError(
         f"The network cannot be exported to ONNX: {'; '.join(reasons)}.",
-        hint="Use operations that ONNX has, and no branches on the values of tensors.",
+        hint="Use operations that orrery.networks.graphcheck.OPERATORS lists, and no branches on the values "
+        "of tensors.",
     )
 
 

@@ -1,7 +1,9 @@
 """The default network: an encoder for each kind of block, a combiner, a linear map to scores.
 
 Any factory ``(outputs, target) -> nn.Module`` may take its place; its ``forward`` gets the blocks by name
-(see ``inputs``) and gives scores [n, width].
+(see ``inputs``) and gives scores [n, width]. It must export to the operators that ``graphcheck.OPERATORS``
+lists (linear maps, convolutions, norms, attention, activations), for a model's file may be a stranger's; so
+nothing recurrent, no branches, no sorting. Whoever opens the model needs no trust in the factory.
 """
 
 from __future__ import annotations

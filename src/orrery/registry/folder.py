@@ -7,13 +7,15 @@ the folder's lock, and hold it for moments only: a model is copied before, aside
 from __future__ import annotations
 
 import json
+import logging
+import re
 import shutil
 import stat
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,16 @@ from orrery.errors import (
     did_you_mean,
     listing,
 )
-from orrery.registry.ledger import Ledger, now, write_json
+from orrery.registry.ledger import FILE, Ledger, damaged, now, read_json, write_json
 from orrery.registry.lock import locked
 from orrery.registry.registry import CHAMPION, LATEST, AliasChange, Version, check_alias, check_name
 
 _CARD = "version.json"
 _CARD_BYTES = 64 << 20
 _LEFT_S = 86_400
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+_log = logging.getLogger("orrery.registry")
 
 
 class FolderRegistry:
@@ -63,7 +68,7 @@ class FolderRegistry:
                 _copy(source, aside / ("model" if source.is_dir() else "model.zip"))
                 with locked(self.root, f"publishing {name}", self.wait_s):
                     home.mkdir(exist_ok=True)
-                    self._sweep()
+                    self._sweep(home)
                     ledger = Ledger.read(home)
                     number = max([ledger.last, *_numbers(home)]) + 1
                     write_json(aside / _CARD, {"created": now(), "note": note, **card})
@@ -74,21 +79,34 @@ class FolderRegistry:
         return self.get(name, number)
 
     def versions(self, name: str | None = None) -> list[Version]:
-        """All versions of one model, or of all; by name, then version. Raises ModelNotFoundError."""
+        """All versions of one model, or of all; by name, then version. Raises ModelNotFoundError.
+
+        What is damaged is an error where it was asked for by name; in the list of all it is left out, and
+        the log says so.
+        """
         if name is not None:
             self._known(name)
-        found = []
-        for each in self._names() if name is None else [name]:
-            ledger = Ledger.read(self.root / each)
-            for number in _numbers(self.root / each):
-                with suppress(ModelNotFoundError):  # deleted a moment ago
-                    found.append(self._read(each, number, ledger))
+            return list(self._listed(name))
+        found: list[Version] = []
+        for each in self._names():
+            with _left_out():
+                found += self._listed(each, _left_out)
         return found
+
+    def _listed(
+        self, name: str, around: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> Iterator[Version]:
+        """The versions of a name, each read inside ``around()``."""
+        ledger = Ledger.read(self.root / name)
+        for number in _numbers(self.root / name):
+            with around(), suppress(ModelNotFoundError):  # deleted a moment ago
+                yield self._read(name, number, ledger)
 
     def get(self, name: str, which: int | str | None = None) -> Version:
         """A version by number, alias or ``latest``; None: the champion, or the latest if there is none."""
+        # The ledger first: an alias that moves while we read points to a version that is listed after it.
+        ledger = Ledger.read(self.root / check_name(name))
         numbers = self._known(name)
-        ledger = Ledger.read(self.root / name)
         number = which if isinstance(which, int) else self._pointed(name, which, ledger, numbers)
         if number not in numbers:
             raise ModelNotFoundError(
@@ -131,17 +149,23 @@ class FolderRegistry:
             place.rename(trash)  # gone at once for readers, whatever happens to the slow part
         shutil.rmtree(trash, ignore_errors=True)
 
-    def _sweep(self) -> None:
-        """Remove what killed writers left behind, once it is a day old."""
-        for pattern in (".incoming-*", ".deleted-*"):
-            for left in self.root.glob(pattern):
+    def _sweep(self, home: Path) -> None:
+        """Remove what killed writers left behind, here and beside a ledger, once it is a day old."""
+        folders = (left for pattern in (".incoming-*", ".deleted-*") for left in self.root.glob(pattern))
+        for left in [*folders, *home.glob(f".{FILE}.*")]:
+            with suppress(FileNotFoundError):
                 if time.time() - left.stat().st_mtime > _LEFT_S:
-                    shutil.rmtree(left, ignore_errors=True)
+                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
 
     def _names(self) -> list[str]:
         if not self.root.is_dir():
             return []
-        return sorted(p.name for p in self.root.iterdir() if p.name[0] != "." and _numbers(p))
+        found = []
+        for place in sorted(self.root.iterdir()):
+            with _left_out():
+                if place.name[0] != "." and _numbers(place):
+                    found.append(place.name)
+        return found
 
     def _known(self, name: str) -> list[int]:
         """The version numbers of a name. Raises ModelNotFoundError that lists the close names."""
@@ -169,20 +193,30 @@ class FolderRegistry:
 
     def _read(self, name: str, number: int, ledger: Ledger) -> Version:
         place = self.root / name / str(number)
+        folder = place / "model"
+        known = {
+            "name": name,
+            "version": number,
+            "path": str((folder if folder.is_dir() else place / "model.zip").absolute()),
+            "aliases": tuple(sorted(a for a, n in ledger.aliases.items() if n == number)),
+        }
         try:
-            card = json.loads((place / _CARD).read_bytes())
-            folder = place / "model"
-            return Version(
-                name=name,
-                version=number,
-                path=str((folder if folder.is_dir() else place / "model.zip").absolute()),
-                aliases=tuple(sorted(a for a, n in ledger.aliases.items() if n == number)),
-                **card,
-            )
+            return Version.from_dict({**read_json(place / _CARD), **known})
         except FileNotFoundError:
             raise ModelNotFoundError(f"Version {number} of {name!r} was deleted a moment ago.") from None
-        except (OSError, ValueError, TypeError) as error:
-            raise RegistryError(f"{str(place / _CARD)!r} cannot be read: {error}.") from None
+        except NotADirectoryError:
+            raise damaged(place, "it is no folder.") from None
+        except SettingsError as error:
+            raise damaged(place / _CARD, error.message) from None
+
+
+@contextmanager
+def _left_out() -> Iterator[None]:
+    """Damage is told in the log, and does not hide the rest."""
+    try:
+        yield
+    except RegistryError as error:
+        _log.warning("Left out: %s", error)
 
 
 def open_registry(url: str | Path | None = None) -> FolderRegistry:
@@ -203,7 +237,9 @@ def _numbers(home: Path) -> list[int]:
         names = [path.name for path in home.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    except OSError as error:
+        raise damaged(home, f"{error.strerror}.") from None
+    return sorted(int(name) for name in names if _VERSION.fullmatch(name))
 
 
 def _read_card(source: Path) -> dict[str, Any]:
@@ -221,7 +257,7 @@ def _read_card(source: Path) -> dict[str, Any]:
         if not isinstance(card, Mapping):
             raise TypeError("model.json holds no object")
         return {key: dict(card.get(key) or {}) for key in ("metrics", "lineage")}
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, TypeError, RecursionError, zipfile.BadZipFile) as error:
         raise ModelFormatError(
             f"{str(source)!r} is not a saved model: {error}.", hint="Publish what model.save(...) wrote."
         ) from None

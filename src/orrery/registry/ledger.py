@@ -7,37 +7,43 @@ import os
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from orrery.errors import RegistryError
+from orrery.errors import RegistryError, SettingsError
 from orrery.registry.registry import AliasChange
 from orrery.spec import Spec
 
 FILE = "ledger.json"
+HIGHEST = 999_999_999
+"""No version has a higher number."""
 _HISTORY_MOST = 10_000  # changes kept: years of promotions, and a bound on the file
+
+_Number = Annotated[int, Field(strict=True, ge=1, le=HIGHEST)]
 
 
 class Ledger(Spec):
     """What a registry knows about one name, beside its versions."""
 
-    last: int = 0
+    last: Annotated[int, Field(strict=True, ge=0, le=HIGHEST)] = 0
     """The highest number ever given; numbers are not reused, also after a version was deleted."""
-    aliases: dict[str, int] = Field(default_factory=dict)
+    aliases: dict[str, _Number] = Field(default_factory=dict)
     history: tuple[AliasChange, ...] = ()
 
     @classmethod
     def read(cls, folder: Path) -> Ledger:
-        """The ledger of a name's folder; an empty one where there is none yet."""
+        """The ledger of a name's folder; an empty one where there is none yet.
+
+        Raises RegistryError for one that is damaged: it is never taken for an empty one.
+        """
+        path = folder / FILE
         try:
-            return cls.from_dict(json.loads((folder / FILE).read_bytes()))
-        except FileNotFoundError:
+            return cls.from_dict(read_json(path))
+        except (FileNotFoundError, NotADirectoryError):
             return cls()
-        except (OSError, ValueError, TypeError) as error:
-            raise RegistryError(
-                f"{str(folder / FILE)!r} cannot be read: {error}.", hint="Restore it from a backup."
-            ) from None
+        except SettingsError as error:
+            raise damaged(path, error.message) from None
 
     def write(self, folder: Path) -> None:
         """Replace the file as a whole: a reader sees the old ledger or the new one."""
@@ -58,6 +64,26 @@ class Ledger(Spec):
 def now() -> str:
     """This moment in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def damaged(path: Path, reason: str) -> RegistryError:
+    """The error for a file of the registry that cannot be what was written there."""
+    return RegistryError(f"{str(path)!r} cannot be read: {reason}", hint="Restore it from a backup.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a file of the registry holds. Raises RegistryError, and what an absent file raises."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except RecursionError:
+        raise damaged(path, "its brackets lie too deep inside each other.") from None
+    except (OSError, ValueError) as error:
+        raise damaged(path, f"{error}.") from None
+    if not isinstance(value, dict):
+        raise damaged(path, f"it holds no object but {type(value).__name__}.")
+    return value
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -34,25 +34,29 @@ else:
 
 
 @contextmanager
-def locked(folder: Path, purpose: str, wait_s: float = 10.0) -> Iterator[None]:
-    """Hold the folder's lock; other processes and threads wait. Raises RegistryBusyError: who holds it."""
+def locked(folder: Path, purpose: str, wait_s: float = 10.0, *, what: str = "") -> Iterator[None]:
+    """Hold the folder's lock; other processes and threads wait. Raises RegistryBusyError: who holds it.
+
+    ``what`` is locked, as the message begins: ``The registry '.orrery/registry'``.
+    """
+    what = what or f"The registry {str(folder)!r}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise RegistryError(
-            f"The registry {str(folder)!r} cannot be written: {error.strerror}.",
-            hint="Check the permissions, or set ORRERY_REGISTRY__URL to another folder.",
+            f"{what} cannot be written: {error.strerror}.",
+            hint=f"Check the permissions of {str(folder)!r}, or choose another folder.",
         ) from None
     try:
-        _wait(handle, folder, wait_s)
+        _wait(handle, what, wait_s)
         _write_holder(handle, purpose)
         yield
     finally:
         os.close(handle)
 
 
-def _wait(handle: int, folder: Path, wait_s: float) -> None:
+def _wait(handle: int, what: str, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
     while True:
         try:
@@ -60,8 +64,9 @@ def _wait(handle: int, folder: Path, wait_s: float) -> None:
             return
         except OSError:
             if time.monotonic() >= deadline:
+                waited = f"; waited {wait_s:g} s" if wait_s else ""
                 raise RegistryBusyError(
-                    f"The registry {str(folder)!r} is held by {_holder(handle)}; waited {wait_s:g} s.",
+                    f"{what} is held by {_holder(handle)}{waited}.",
                     hint="Try again, or look at what that process does.",
                 ) from None
             time.sleep(_POLL_S)

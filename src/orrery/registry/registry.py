@@ -36,6 +36,14 @@ class Version(Spec):
         """``models:/name/version``."""
         return f"models:/{self.name}/{self.version}"
 
+    def __repr__(self) -> str:
+        return f"Version({self})"
+
+    def __str__(self) -> str:
+        figures = {name: value for name, value in self.metrics.items() if isinstance(value, int | float)}
+        known = [f"{name} {value:.4g}" for name, value in list(figures.items())[:3]]
+        return ", ".join([self.url, *self.aliases, *known])
+
 
 class AliasChange(Spec):
     """An alias was set, moved or taken away (``version`` is None). What a rollback reads."""

@@ -85,6 +85,23 @@ def write_aside(table: pa.Table, folder: Path) -> Path:
     return path
 
 
+def delete_oldest(folder: Path, most_bytes: int) -> int:
+    """Delete the oldest files of a folder's folders until the rest takes no more; returns how many.
+
+    The newest one stays, however large. A file's name begins with its time.
+    """
+    kept_bytes, deleted = 0, 0
+    for number, path in enumerate(sorted(folder.glob("*/*.parquet"), key=lambda p: p.name, reverse=True)):
+        try:
+            kept_bytes += path.stat().st_size
+            if number and kept_bytes > most_bytes:
+                path.unlink()
+                deleted += 1
+        except OSError:
+            continue  # another service of this model was quicker, or somebody reads it
+    return deleted
+
+
 def _typed(values: Sequence[Any], kind: pa.DataType) -> tuple[Any, dict[int, Any]]:
     """Values in the type of their column, and by row those that it cannot hold."""
     convert = _conversion(kind)

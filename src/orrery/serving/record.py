@@ -16,6 +16,9 @@ What lies where, all of it plain Parquet, each file written aside and renamed wh
         time    timestamp[us, UTC]       when the outcome arrived
         outcome the target's type        what really happened; of several for one id the last counts
 
+The predictions of one name, of all its versions, take at most ``ORRERY_RECORD__MOST_GIB`` (2 by default) on
+disk: beyond it the oldest files are deleted, and counted. Outcomes are small, and are never deleted.
+
 A folder of one version has one schema, unless its name was deleted from the registry and begun anew. An id
 may come twice, where a caller asked twice with the same one.
 """
@@ -34,7 +37,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from orrery import settings
-from orrery.serving.parquet import Answered, predictions_table, write_aside
+from orrery.serving.parquet import Answered, delete_oldest, predictions_table, write_aside
 
 RING_BYTES = 64 << 20
 """What may wait to be written; beyond it predictions are answered, counted as lost, and not kept."""
@@ -76,14 +79,20 @@ class Recorder:
     (0, 0)
     """
 
-    def __init__(self, home: Path | None = None, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(
+        self, home: Path | None = None, ring_bytes: int = RING_BYTES, most_bytes: int | None = None
+    ) -> None:
         self.home = home
         self.ring_bytes = ring_bytes
+        self.most_bytes = settings.record_most_bytes() if most_bytes is None else most_bytes
+        """Of a name's predictions on disk; beyond it the oldest files are deleted."""
         self.waiting_bytes = 0
         self.written = 0
         """Rows on disk."""
         self.lost = 0
         """Rows answered and not kept."""
+        self.deleted = 0
+        """Files deleted, the oldest first, to stay within ``most_bytes``."""
         self._ring: deque[Answered] = deque()
         self._ringed = self._drained = 0  # answers that went in, and that came out
         self._changed = threading.Condition()
@@ -169,6 +178,7 @@ class Recorder:
             try:
                 write_aside(predictions_table(group), predictions_folder(name, self.home) / str(version))
                 written += rows
+                self.deleted += delete_oldest(predictions_folder(name, self.home), self.most_bytes)
             except Exception as error:  # a record that cannot be kept must not stop the thread
                 lost += rows
                 self._tell(name, rows, error)

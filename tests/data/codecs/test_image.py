@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -125,3 +126,16 @@ def test_any_damage_gives_pixels_or_a_bad_row(place: int, value: int, form: str)
 def test_channels_are_one_or_three() -> None:
     with pytest.raises(SettingsError, match="1 or 3 channels"):
         decode(encode_png(RGB), height=1, width=1, channels=2)
+
+
+def test_what_pillow_thinks_of_a_picture_reaches_no_log() -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0" + b"\x12\x01\x03\0\xff\0\0\0\xff\xff\0\0" * 2
+    data = saved(Image.new("RGB", (4, 4)), "JPEG", exif=exif)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with suppress(BadRowError):
+            decode(data, height=2, width=2)
+        with suppress(BadRowError):
+            size(data)
+        warnings.warn("of another", UserWarning, stacklevel=1)
+    assert [str(one.message) for one in said] == ["of another"]

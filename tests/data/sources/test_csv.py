@@ -131,6 +131,13 @@ def test_headers() -> None:
         (b"a\n1\n", {"delimiter": ";;"}, SettingsError, "one character"),
         (b"a\n1\n", {"encoding": "klingon"}, SettingsError, "no encoding"),
         (b"\xff\xfe,b\n1,2\n", {}, SourceError, "Say it with encoding="),
+        ("größe,b\n1,2\n".encode("latin-1"), {}, SourceError, "encoding=: perhaps 'latin-1'"),
+        ("价格,b\n1,2\n".encode("gbk"), {}, SourceError, "encoding=: perhaps 'gbk'"),
+        ("价格,b\n1,2\n".encode("utf-16"), {}, SourceError, "encoding=: perhaps 'utf-16'"),
+        ("a,b\nZoë,2\n".encode("latin-1"), {}, BadRowError, "'a'.*not UTF-8.*perhaps 'latin-1'"),
+        ("a,b\nZoë,2\n".encode("latin-1"), {"encoding": "gbk"}, SourceError, "perhaps 'latin-1'"),
+        (b"a;b\n1;2\n", {}, SchemaError, "parted by ';'.*delimiter=\";\""),
+        (b"a\tb\n1\t2\n", {}, SchemaError, r'delimiter="\\t"'),
         (b"a\n1\n", {"on_bad": "ignore"}, SettingsError, "'stop', 'quarantine'"),
         (b"a\n1\n", {"delimeter": ","}, SettingsError, "Did you mean 'delimiter'"),
     ],
@@ -141,6 +148,11 @@ def test_what_cannot_be_read_is_told(
     Path("t.csv").write_bytes(data)
     with pytest.raises(error, match=says):
         read("t.csv", **options).count()
+
+
+def test_one_column_may_be_named_so_if_that_is_said() -> None:
+    assert read(written("a;b\n1\n"), delimiter=",").to_rows() == [{"a;b": 1}]
+    assert read(written("a;b\n1;2\n"), delimiter=";").to_rows() == [{"a": 1, "b": 2}]
 
 
 def test_a_file_cut_short_is_told() -> None:

@@ -36,6 +36,7 @@ def test_the_sub_folder_is_the_label(folder: Path) -> None:
     ]
     assert table.count() == 8
     assert table.schema["image"].kind == "image"
+    assert table.schema["path"].kind == "key"
     assert table.head(1).to_rows()[0]["image"] == picture()
     assert table.where("label = 'dog'").describe()["image"].sizes == ((4, 4, 3, 3), (9, 9, 3, 1))
 

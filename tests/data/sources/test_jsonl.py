@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import json
 from pathlib import Path
@@ -87,3 +88,32 @@ def test_nothing_to_read_is_told() -> None:
         read(written([""])).count()
     with pytest.raises(SourceError, match="no file"):
         read("absent.jsonl").count()
+
+
+def test_dates_are_read_as_dates_where_all_are() -> None:
+    rows = [
+        {"day": "2024-01-02", "at": "2024-01-02T03:04:05.5", "utc": "2024-01-02T03:04:05Z", "text": "2"},
+        {"day": None, "at": "2024-02-02 00:00:00", "utc": "2024-01-02T03:04:05+02:00", "text": "soon"},
+    ]  # fmt: skip
+    place = written([json.dumps(row) for row in rows])
+    table = read(place)
+    types = ["date32[day]", "timestamp[us]", "timestamp[us, tz=UTC]", "string"]
+    assert [field.type for field in table.schema.fields] == types
+    first, second = table.to_rows()
+    assert first["day"] == dt.date(2024, 1, 2)
+    assert second["utc"] == dt.datetime(2024, 1, 2, 1, 4, 5, tzinfo=dt.UTC)
+    assert read(place, types={"day": "string"}).to_rows()[0]["day"] == "2024-01-02"
+    assert read(place, kinds={"day": "category"}).schema["day"].type == "string"
+
+
+def test_numbers_and_words_are_no_dates() -> None:
+    rows = [{"year": "2024", "code": "20240102", "word": "may"}] * 3
+    assert {f.type for f in read(written([json.dumps(row) for row in rows])).schema.fields} == {"string"}
+
+
+def test_a_day_that_is_none_is_a_bad_row() -> None:
+    lines = [json.dumps({"day": f"2024-01-{i:02}"}) for i in range(1, 29)]
+    place = written([*lines, '{"day": "soon"}'])
+    assert read(place).schema["day"].type == "string"
+    table = read(place, types={"day": "date32"}, on_bad="quarantine")
+    assert (table.count(), table.quarantined().to_rows()[0]["line"]) == (28, 29)

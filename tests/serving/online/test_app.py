@@ -125,14 +125,18 @@ def test_a_page_of_another_site_may_not_post(client: httpx.Client, row: dict[str
 
 
 @pytest.mark.parametrize(
-    ("path", "key"), [("/x", "detail"), ("/v2/x", "error"), ("/v1/models/clients:x", "detail")]
+    ("path", "key", "said"),
+    [
+        ("/x", "type", "orrery.errors/unknown-path"),
+        ("/v2/x", "error", "This service has no /v2/x. GET /v2 and GET /v1/models say what is."),
+        ("/v1/models/clients:x", "type", "orrery.errors/model-not-found"),
+    ],
 )
 def test_unknown_paths_answer_in_the_form_of_their_protocol(
-    client: httpx.Client, path: str, key: str
+    client: httpx.Client, path: str, key: str, said: str
 ) -> None:
     answer = client.get(path)
-    assert answer.status_code == 404
-    assert key in answer.json()
+    assert (answer.status_code, answer.json()[key]) == (404, said)
 
 
 def test_a_failure_inside_is_told_without_its_secrets(

@@ -60,7 +60,7 @@ def test_no_rows_are_no_answers(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
-        ('{"rows": [{"age": 1}]}', 400, "reads"),
+        ('{"rows": [{"age": 1}]}', 400, "The model needs"),
         ('{"rows": [1]}', 400, "each row is an object"),
         ('{"rows": {}}', 400, "needs 'rows'"),
         ('{"row": []}', 400, "needs 'rows'"),
@@ -226,3 +226,36 @@ def test_what_was_answered_is_recorded_and_can_be_left_out(
     assert by_id["kept"]["inputs"]["since"].year == 2019
     assert by_id["kept"]["output"]["prediction"] == "yes"
     assert by_id["kept"]["unfit"] is None
+
+
+def test_a_missing_column_is_told_with_those_needed_and_those_received(client: httpx.Client) -> None:
+    answer = client.post(PREDICT, json={"rows": [{"age": 1}]})
+    assert (answer.status_code, answer.json()["pointer"]) == (400, "/rows/0/income €")
+    for name in ("'age'", "'income €'", "'city'", "have 'age', and lack"):
+        assert name in answer.json()["detail"]
+
+
+def test_one_missing_column_of_one(client_of: Callable[[str], httpx.Client]) -> None:
+    said = client_of("digits").post("/v1/models/digits:predict", json={"rows": [{}]}).json()
+    assert (said["code"], said["pointer"]) == ("unknown-column", "/rows/0/image")
+    assert said["detail"] == ("The model needs the columns 'image'; the rows have none, and lack 'image'.")
+
+
+def test_a_column_with_the_name_of_an_answer_has_a_pointer(client: httpx.Client, row: dict[str, Any]) -> None:
+    said = client.post(PREDICT, json={"rows": [{**row, "prediction": 1}]}).json()
+    assert said["pointer"] == "/rows/0/prediction"
+
+
+def test_a_vector_of_another_length_is_told_by_row(client_of: Callable[[str], httpx.Client]) -> None:
+    rows = [{"at": [1, 2, 3]}, {"at": None}, {"at": [1, 2]}]
+    said = client_of("points").post("/v1/models/points:predict", json={"rows": rows}).json()
+    assert (said["code"], said["pointer"]) == ("bad-row", "/rows/2/at")
+    said = client_of("points").post("/v1/models/points:predict", json={"rows": [rows[2]]}).json()
+    assert said["pointer"] == "/rows/0/at"
+    assert said["detail"] == "Row 0, column 'at': 2 numbers where the model takes 3."
+
+
+def test_a_picture_that_is_none_has_a_pointer(client_of: Callable[[str], httpx.Client]) -> None:
+    rows = [{"image": None}, {"image": base64.b64encode(b"no picture").decode()}]
+    said = client_of("digits").post("/v1/models/digits:predict", json={"rows": rows}).json()
+    assert said["pointer"] == "/rows/1/image"

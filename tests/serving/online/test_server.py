@@ -50,7 +50,7 @@ def test_a_published_model_answers_and_says_which_version(
     with ory.serve("models:/clients@champion", port=0, wait=False) as service:
         said = httpx.post(service.url + PREDICT, json={"rows": [row]}).json()
         assert (said["version"], service.version, service.name) == (1, 1, "clients")
-        assert f"clients version 1 answers at {service.url}" in repr(service)
+        assert str(service) == f"clients, version 1, answers at {service.url}"
 
 
 def test_moving_the_alias_under_load_fails_no_request(registry: FolderRegistry, row: dict[str, Any]) -> None:
@@ -247,7 +247,7 @@ def test_a_signal_ends_it_well(saved: dict[str, Path], home: Path, number: signa
         url = f"http://127.0.0.1:{port}"
         assert child.stderr is not None
         line = child.stderr.readline()
-        assert line == f"<Service: digits answers at {url}>\n"
+        assert line == f"digits answers at {url}\n"
         rows = httpx.get(url + "/v2/models/digits").json()
         assert rows["inputs"][0]["name"] == "image"
         answer = httpx.post(url + "/v1/models/digits:predict", json={"rows": [{"image": None}]})

@@ -6,6 +6,8 @@ Legend: h, w in pixels; c channels (1 grey, 3 red-green-blue).
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,10 @@ MAX_PIXELS = 1 << 26
 """A picture of more pixels than this is refused before it is unpacked: 64 million, 192 MiB in colour."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+# Pillow warns of each odd EXIF entry, in words that the picture chooses. Held back for Pillow alone and for
+# good: to do it around each decoding would change the filters under other threads.
+_FROM_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 _ROTATED = {5, 6, 7, 8}  # EXIF orientations that swap height and width
 _ORIENTATION = 0x0112
@@ -90,6 +96,8 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _opened(data: bytes, max_pixels: int) -> Any:
+    if _FROM_PILLOW not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
     picture = Image.open(io.BytesIO(data), formats=FORMATS)
     width, height = picture.size
     if width * height > max_pixels:

@@ -112,7 +112,7 @@ class Csv(FileSource):
                 arrays.append(array)
                 for j in bad:
                     cell = batch.column(i)[j].as_py()
-                    found.setdefault(skipped.record(seen + j), (f.name, _shown(cell), f"is not {f.type}"))
+                    found.setdefault(skipped.record(seen + j), (f.name, _shown(cell), _reason(cell, f.type)))
                 wrong.update(bad)
             self._report(path, found, skipped, at_end=False)
             seen += batch.num_rows
@@ -187,8 +187,9 @@ class Csv(FileSource):
         if any("\udc80" <= c <= "\udcff" for name in first for c in name):
             raise SourceError(
                 f"The column names of {files.shown(path)} are not {self.encoding}.",
-                hint="Say it with encoding=.",
+                hint=files.suggestion(b",".join(n.encode("utf-8", "surrogateescape") for n in first)),
             )
+        self._check_delimiter(path, first)
         if self.header is True:
             names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(first)]
         elif self.header is False:
@@ -197,6 +198,18 @@ class Csv(FileSource):
             names = list(self.header)
         Schema.of(pa.schema([pa.field(name, pa.binary()) for name in names]))  # no name twice
         return names, int(self.header is True)
+
+    def _check_delimiter(self, path: str, first: Sequence[str]) -> None:
+        """One column whose name holds what usually parts columns: they were not parted."""
+        found = next((d for d in ";\t|" if len(first) == 1 and d in first[0]), None)
+        if found is not None and self.delimiter is None:
+            used = self._delimiter(path)
+            hint = f'Say delimiter="{found}"; if it is one column, delimiter="{used}".'
+            raise SchemaError(
+                f"{files.shown(path)} has one column only, {first[0]!r:.200}: "
+                f"its columns seem to be parted by {found!r}, not by {used!r}.",
+                hint=hint.replace("\t", "\\t"),
+            )
 
     def _delimiter(self, path: str) -> str:
         if self.delimiter is not None:
@@ -246,6 +259,15 @@ class _Skipped:
                 break
             good += 1
         return good
+
+
+def _reason(cell: bytes | None, kind: Any) -> str:
+    """Why a cell is bad; of one in another encoding, with an encoding that fits."""
+    try:
+        (cell or b"").decode()
+    except UnicodeDecodeError:
+        return f"is not UTF-8. {files.suggestion(cell or b'').rstrip('.')}"
+    return f"is not {kind}"
 
 
 def _shown(cell: bytes | None) -> str:

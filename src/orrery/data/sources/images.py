@@ -25,7 +25,8 @@ _BATCH_BYTES = 32 << 20
 class Images(FileSource):
     """Pictures in a folder and its sub-folders, sorted by path: columns ``image``, ``label``, ``path``.
 
-    ``label`` is the first sub-folder's name, missing for pictures that lie in none. Headers are always
+    ``label`` is the first sub-folder's name, missing for pictures that lie in none. ``path`` is of kind KEY:
+    it names the picture, and would give its label away. Headers are always
     checked; with ``on_bad="quarantine"`` the whole picture is.
     """
 
@@ -41,7 +42,7 @@ class Images(FileSource):
             fields=(
                 Field(name="image", type="binary", kind=Kind.IMAGE),
                 Field(name="label", type="string"),
-                Field(name="path", type="string"),
+                Field(name="path", type="string", kind=Kind.KEY),
             )
         )
 

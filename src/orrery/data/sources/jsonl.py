@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
-from orrery.data import files, values
+from orrery.data import cells, files, values
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed
 from orrery.data.source import Partition
@@ -31,8 +31,8 @@ Line = tuple[int, bytes]
 class JsonLines(FileSource):
     """One file of JSON lines, a glob or a folder of them; a part is a file.
 
-    Columns and types are those of a sample of the first file; ``types`` pins some:
-    ``{"at": "timestamp[us]"}``.
+    Columns and types are those of a sample of the first file; strings that are all dates or times of ISO
+    8601 are such. ``types`` pins some: ``{"at": "timestamp[us]", "code": "string"}``.
     """
 
     endings = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
@@ -74,7 +74,10 @@ class JsonLines(FileSource):
             return parse_type(self.types[name])
         if self.kinds.get(name) == Kind.DATETIME:
             return pa.timestamp("us")
-        return values.infer_type(column, name, files.shown(self.paths[0]))
+        found = values.infer_type(column, name, files.shown(self.paths[0]))
+        if pa.types.is_string(found) and name not in self.kinds:
+            return cells.infer_dates([v for v in column if v is not None]) or found
+        return found
 
     def schema(self) -> Schema:
         """The columns of the first file."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
 from orrery.data import conditions, remote, sql
+from orrery.data.masking import hide, is_secret, masked
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
 from orrery.data.sources.postgresql_types import Column, decide
@@ -35,7 +36,7 @@ class PostgreSql:
     def __init__(
         self, place: str, query: str | None = None, table: str | None = None, connection: str | None = None
     ) -> None:
-        parts = urlsplit(place)
+        parts = _parts(place)
         asked = dict(parse_qsl(parts.query))
         self.connection = connection or asked.pop("connection", None)
         self.place = _joined(parts, parts.netloc, urlencode(asked))
@@ -49,7 +50,7 @@ class PostgreSql:
         place = self.place
         if self.connection is not None:
             place = remote.connection(self.connection, "postgresql://user:password@host/database")
-        parts = urlsplit(place)
+        parts = _parts(place)
         limits = {
             "connect_timeout": str(_TIMEOUT_S),
             "tcp_user_timeout": str(_TIMEOUT_S * 1000),
@@ -73,10 +74,7 @@ class PostgreSql:
         try:
             yield
         except errors as error:
-            text = " ".join(str(error).split())
-            password = urlsplit(self._address).password
-            if password:
-                text = text.replace(password, "***")
+            text = hide(" ".join(str(error).split()), self._address)
             raise SourceError(
                 f"{self!r}: {text}", hint="Is the server running, and may you read there?"
             ) from None
@@ -194,13 +192,28 @@ class PostgreSql:
         return {"place": self._shown(), **{k: v for k, v in settings.items() if v is not None}}
 
     def _shown(self) -> str:
-        parts = urlsplit(self.place)
+        parts = _parts(self.place)
         user, at, host = parts.netloc.rpartition("@")
-        asked = [(k, v) for k, v in parse_qsl(parts.query) if "password" not in k.lower()]
+        asked = [(k, v) for k, v in parse_qsl(parts.query) if not is_secret(k)]
         return _joined(parts, user.partition(":")[0] + at + host, urlencode(asked))
 
     def __repr__(self) -> str:
         return self._shown() if self.connection is None else f"postgresql connection {self.connection!r}"
+
+
+def _parts(place: str) -> SplitResult:
+    """The parts of an address. Raises SettingsError where it cannot be told where the password ends."""
+    try:
+        parts = urlsplit(place)
+        odd = parts.fragment or parts.netloc.count("@") > 1 or "@" in parts.path or (parts.port or 0) < 0
+    except ValueError:  # of the parts, or of the port
+        odd = True
+    if odd:
+        raise SettingsError(
+            f"The address {masked(place)} cannot be read.",
+            hint="Write @ : / ? # [ ] in a password as %40 %3A %2F %3F %23 %5B %5D, or use connection=.",
+        )
+    return parts
 
 
 def _joined(parts: SplitResult, netloc: str, query: str) -> str:

@@ -20,9 +20,12 @@ from orrery.display import (
     table_html,
 )
 from orrery.display.charts import Bin, histogram
+from orrery.evaluation.build import DRAWN_CLASSES
 from orrery.evaluation.findings import Calibrated, Curve, Findings
 from orrery.evaluation.pages import binary
 from orrery.evaluation.pages.axes import DIAGONAL, PRECISION, PROBABILITY, RECALL, ROC_X, ROC_Y, TRUE
+
+_COLORED, _HARDEST = 8, 3  # lines that all have colours; beyond, how many have
 
 
 def mistakes(found: Findings) -> Html:
@@ -113,16 +116,21 @@ def _whole(weight: float) -> float | int:
 
 def ranking(found: Findings) -> Html:
     """How well scores put the right rows first."""
+    note = _drawn(found)
     cards = [
         card(
             Both("ROC curve", "ROC 曲线"),
             _lines(found, "roc", ROC_X, ROC_Y, DIAGONAL),
-            about=Both("The nearer the upper left corner, the better.", "越靠近左上角越好。"),
+            about=Both(
+                f"The nearer the upper left corner, the better.{note.en}", f"越靠近左上角越好。{note.zh}"
+            ),
         ),
         card(
             Both("Precision and recall", "精确率与召回率"),
             _lines(found, "pr", RECALL, PRECISION),
-            about=Both("The nearer the upper right corner, the better.", "越靠近右上角越好。"),
+            about=Both(
+                f"The nearer the upper right corner, the better.{note.en}", f"越靠近右上角越好。{note.zh}"
+            ),
         ),
     ]
     if "ks" in found.curves:
@@ -135,15 +143,31 @@ def ranking(found: Findings) -> Html:
     return section(title, *cards, about=lead) if found.curves else Html("")
 
 
+def _drawn(found: Findings) -> Both:
+    """Which classes have a line, and which of them a colour, where that is not all."""
+    lines, classes = len(found.curves.get("roc", ())), len(found.classes)
+    if lines > _COLORED:
+        return Both(
+            f" In colour the {_HARDEST} hardest of {lines} classes, of the least AUC; the others in grey.",
+            f"彩色为 {lines} 个类别中最难的 {_HARDEST} 个（AUC 最低），其余为灰色。",
+        )
+    if classes > DRAWN_CLASSES:
+        return Both(
+            f" Only {lines} of {classes} classes are drawn: the hardest, of the least AUC.",
+            f"{classes} 个类别中只画出 AUC 最低的 {lines} 个（最难的类别）。",
+        )
+    return Both("", "")
+
+
 def _lines(found: Findings, key: str, x: Axis, y: Axis, guide: Sequence[tuple[float, float]] = ()) -> Html:
     return line_chart(colored(found.curves.get(key, ()), found), x=x, y=y, title=y.name, guide=guide)
 
 
 def colored(lines: Sequence[Curve], found: Findings) -> list[Series]:
     """One line is filled; up to eight have colours; of more, only the three hardest classes stand out."""
-    if len(lines) <= 8:
+    if len(lines) <= _COLORED:
         return [Series(c.label, c.points, i + 1, filled=len(lines) == 1) for i, c in enumerate(lines)]
-    hard = sorted(found.classes, key=lambda c: c.auc if c.auc is not None else 2.0)[:3]
+    hard = sorted(found.classes, key=lambda c: c.auc if c.auc is not None else 2.0)[:_HARDEST]
     colors = {c.label: i for i, c in zip((6, 2, 4), hard, strict=True)}
     quiet = [Series(c.label, c.points, 0) for c in lines if c.label not in colors]
     return quiet + [Series(c.label, c.points, colors[c.label]) for c in lines if c.label in colors]

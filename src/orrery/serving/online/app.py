@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from orrery.errors import BadRequestError, OrreryError, ServingError
+from orrery.errors import BadRequestError, OrreryError, ServingError, UnknownPathError
 from orrery.serving.online import infer, metrics, oip, outcomes, page, rows
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.problem import oip_error, problem, status_of
@@ -83,7 +83,13 @@ async def _answered(desk: Desk, request: Request, face: Face, said: Said) -> Res
 def _check_origin(request: Request) -> None:
     """A page of another site may not use the browser of a local user to send rows or outcomes here."""
     origin = request.headers.get("origin")
-    if request.method == "POST" and origin and urlsplit(origin).netloc != request.headers.get("host"):
+    if request.method != "POST" or not origin:
+        return
+    try:
+        place = urlsplit(origin).netloc
+    except ValueError:
+        place = ""
+    if place != request.headers.get("host"):
         raise BadRequestError(f"Pages of {origin!r:.80} may not use this service.")
 
 
@@ -94,8 +100,8 @@ async def _metrics(desk: Desk, request: Request) -> Response:
 async def _no_such_path(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = request.url.path
-    what = "cannot be asked so" if status == 405 else "is not there"
-    found = BadRequestError(
-        f"{request.method} {path:.200} {what}.", hint="GET /v2 and GET /v1/models say what is."
-    )
+    hint = "GET /v2 and GET /v1/models say what is."
+    found: OrreryError = UnknownPathError(f"This service has no {path:.200}.", hint=hint)
+    if status == 405:
+        found = BadRequestError(f"{path:.200} is not asked with {request.method}.", hint=hint)
     return (oip_error if path.startswith("/v2") else problem)(found, status)

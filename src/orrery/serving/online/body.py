@@ -22,7 +22,7 @@ async def read_body(request: Request, seat: Seat) -> bytes:
     """
     limit = seat.desk.limits.body_bytes
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared[:20]) > limit:
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
     try:
         async with asyncio.timeout(seat.desk.limits.read_s):

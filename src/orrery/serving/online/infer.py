@@ -45,7 +45,7 @@ def _cut(body: bytes, length: str | None) -> tuple[memoryview, memoryview]:
     whole = memoryview(body)
     if length is None:
         return whole, whole[:0]
-    if not (length.isascii() and length.isdigit()) or int(length[:20]) > len(body):
+    if not (length.isascii() and length.isdigit()) or len(length) > 20 or int(length) > len(body):
         raise BadRequestError(f"{_HEAD_LENGTH} is {length!r:.40}; the body has {len(body)} bytes.")
     return whole[: int(length)], whole[int(length) :]
 

@@ -23,8 +23,17 @@ class Limits(Spec):
     waiting_requests: int = Field(default=512, gt=0)
     """Read or waiting at once; beyond it the answer is 503."""
     connections: int = Field(default=2_000, gt=0)
-    """Open at once; beyond it the answer is 503."""
+    """Open at once; beyond it the one that is idle longest is closed, or else the answer is 503."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names beside its own under which the service may be asked for, such as that of a proxy before it.
+
+    A service that listens on this machine alone answers to no other name; one on the network answers to all
+    names, unless some are given here."""
+    head_bytes: int = Field(default=64 << 10, gt=0)
+    """Of a request's header; beyond it the answer is 431."""
+    head_s: float = Field(default=10.0, gt=0)
+    """Seconds that the header of a request may take to arrive."""
     read_s: float = Field(default=60.0, gt=0)
-    """Seconds that the body of a request may take to arrive."""
+    """Seconds that the body of a request may take to arrive, and that an answer may lie unread."""
     drain_s: int = Field(default=20, gt=0)
     """Seconds that requests have to end when the service stops."""

@@ -91,6 +91,7 @@ class _States(Collector):
             for name, value, about in (
                 ("orrery_recorded", recorder.written, "Predictions that are on disk."),
                 ("orrery_records_lost", recorder.lost, "Predictions that were answered and not kept."),
+                ("orrery_record_files_deleted", recorder.deleted, "Oldest files, deleted to stay in bounds."),
             ):
                 counter = CounterMetricFamily(name, about, labels=["service"])
                 counter.add_metric([route.name], value)

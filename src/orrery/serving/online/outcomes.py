@@ -18,6 +18,7 @@ from orrery.features.target import Target
 from orrery.schema import parse_type
 from orrery.serving.online.body import kind_of, parse_object, read_body
 from orrery.serving.online.desk import Desk
+from orrery.serving.online.problem import pointer_to
 from orrery.serving.online.values import as_id
 from orrery.serving.record import write_outcomes
 
@@ -49,7 +50,7 @@ def outcomes_table(rows: list[object], target: Target) -> pa.Table:
     """Outcomes as a table of ``id`` and the target. Raises BadRequestError, TargetError."""
     ids, values = [], []
     for i, row in enumerate(rows):
-        place = f"/outcomes/{i}"
+        place = pointer_to("outcomes", i)
         if not isinstance(row, dict) or row.keys() != {"id", target.name}:
             said = f"has {', '.join(map(repr, row))}" if isinstance(row, dict) else f"is a {kind_of(row)}"
             raise BadRequestError(
@@ -57,7 +58,7 @@ def outcomes_table(rows: list[object], target: Target) -> pa.Table:
                 pointer=place,
             )
         ids.append(as_id(row["id"], f"{place}/id"))
-        values.append(_typed(row[target.name], target, f"{place}/{target.name}"))
+        values.append(_typed(row[target.name], target, place + pointer_to(target.name)))
     column = pa.array(values, parse_type(target.type))
     if rows:
         target.encode(column)  # an outcome that the model cannot mean is an error

@@ -16,12 +16,14 @@ from orrery.errors import (
     SettingsError,
     TargetError,
     TooLargeError,
+    UnknownPathError,
 )
 
 _STATUS: tuple[tuple[type[OrreryError], int], ...] = (
     (TooLargeError, 413),
     (OverloadedError, 503),
     (ModelNotFoundError, 404),
+    (UnknownPathError, 404),
     (BadRequestError, 400),
     (DataError, 400),
     (TargetError, 400),
@@ -32,6 +34,15 @@ _STATUS: tuple[tuple[type[OrreryError], int], ...] = (
 def status_of(error: OrreryError) -> int:
     """The HTTP status of an error: 4xx where the caller can do something about it."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def pointer_to(*steps: str | int) -> str:
+    """A JSON Pointer (RFC 6901).
+
+    >>> pointer_to("rows", 0, "km/h")
+    '/rows/0/km~1h'
+    """
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
 
 
 def problem(error: OrreryError, status: int | None = None) -> Response:
@@ -46,7 +57,7 @@ def problem(error: OrreryError, status: int | None = None) -> Response:
     }
     if error.hint:
         said["hint"] = error.hint
-    if error.pointer:
+    if error.pointer.startswith("/"):  # pointers of other kinds are not for a program
         said["pointer"] = error.pointer
     return _response(said, status or status_of(error), "application/problem+json")
 

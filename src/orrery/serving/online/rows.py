@@ -20,12 +20,14 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orrery.errors import BadRequestError, TooLargeError, listing
+from orrery.errors import BadRequestError, BadRowError, TooLargeError, listing
 from orrery.estimators.signature import Signature
 from orrery.schema import Field
 from orrery.serving.online.body import kind_of, parse_object, read_body
-from orrery.serving.online.desk import Desk, Question
+from orrery.serving.online.desk import Desk, Question, Seat
+from orrery.serving.online.problem import pointer_to
 from orrery.serving.online.values import columns_of, from_field, ids_of
+from orrery.serving.route import Live
 
 _MOST_FIELDS = 20_000
 
@@ -42,12 +44,23 @@ async def predict(desk: Desk, request: Request) -> Response:
             rows, record = _json_rows(parse_object(body))
         _check_count(len(rows), desk)
         question = Question(columns_of(rows, signature), ids_of(rows), record)
-        answers = await desk.ask(live, question, seat) if rows else []
+        answers = await _asked(desk, live, question, seat) if rows else []
     read = frozenset(signature.inputs.names)
-    kept = [{k: v for k, v in row.items() if k not in read} for row in rows]
+    kept = [{k: v for k, v in row.items() if k not in read and (k != "id" or v is not None)} for row in rows]
     said = [{"id": i, **row, **answer} for i, row, answer in zip(question.ids, kept, answers, strict=True)]
     whole = {"model": live.name, "version": live.version, "rows": said}
     return Response(msgspec.json.encode(whole), media_type="application/json")
+
+
+async def _asked(desk: Desk, live: Live, question: Question, seat: Seat) -> list[dict[str, Any]]:
+    """The answers; what is wrong with a value is said with a pointer to it."""
+    try:
+        return await desk.ask(live, question, seat)
+    except BadRowError as error:
+        if error.row is not None:
+            error.message = error.message.replace("Column", f"Row {error.row}, column", 1)
+            error.pointer = pointer_to("rows", error.row, error.column)
+        raise
 
 
 def _json_rows(body: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
@@ -80,6 +93,10 @@ class _InMemory(MultiPartParser):
     """Uploads stay in memory: the body is there already, within its bound."""
 
     spool_max_size = 1 << 62
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
 
 
 async def _form_rows(request: Request, body: bytes, signature: Signature) -> list[dict[str, Any]]:
@@ -95,6 +112,9 @@ async def _form_rows(request: Request, body: bytes, signature: Signature) -> lis
         form = await parser.parse()
     except (MultiPartException, ValueError, KeyError) as error:
         raise BadRequestError(f"The form cannot be read: {error}.") from None
+    if not parser.ended:
+        await form.close()
+        raise BadRequestError("The form is cut short: its closing boundary is missing.")
     fields = {field.name: field for field in signature.inputs.each()}
     columns: dict[str, list[object]] = {}
     try:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -41,13 +42,13 @@ def serve(
     returns at once, and the :class:`Service` is closed by its ``with`` block. ``port`` 0 takes a free one.
     Raises PortInUseError, ModelNotFoundError, ReplayError, MissingExtraError.
     """
-    for package in ("uvicorn", "starlette", "prometheus_client", "python_multipart", "msgspec"):
+    for package in ("uvicorn", "httptools", "starlette", "prometheus_client", "python_multipart", "msgspec"):
         require(package, _PURPOSE)
     with ExitStack() as undo:
         listener = undo.enter_context(_listen(host, port))
         route = undo.enter_context(Route(model, name=name))
         recorder = Recorder(settings.home().absolute()) if record else None
-        service = Service(route, recorder, limits or Limits(), listener)
+        service = Service(route, recorder, limits or Limits(), listener, host)
         undo.callback(service.close)
         service.start()
         undo.pop_all()
@@ -60,15 +61,21 @@ class Service:
     """A model that answers at ``url``, until it is closed. Made by :func:`serve`."""
 
     def __init__(
-        self, route: Route, recorder: Recorder | None, limits: Limits, listener: socket.socket
+        self,
+        route: Route,
+        recorder: Recorder | None,
+        limits: Limits,
+        listener: socket.socket,
+        host: str = "",
     ) -> None:
         self.route = route
         self.recorder = recorder
         self.limits = limits
         self.listener = listener
-        host, port = listener.getsockname()[:2]
-        host = _WILDCARDS.get(host, host)
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.host = host
+        address, port = listener.getsockname()[:2]
+        address = _WILDCARDS.get(address, address)
+        self.url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
         self._server: Any = None
         self._ended = ExitStack()
 
@@ -87,20 +94,24 @@ class Service:
         import uvicorn  # optional packages, as is what these modules need
 
         from orrery.serving.online.app import app_of
+        from orrery.serving.online.connection import Connection
         from orrery.serving.online.desk import Desk
+        from orrery.serving.online.gate import Gate, allowed_hosts
         from orrery.serving.online.metrics import Metrics
 
         metrics = Metrics(self.route, self.recorder)
         desk = Desk(self.route, self.recorder, self.limits, metrics, settings.home().absolute())
+        address = self.listener.getsockname()[0]
+        hosts = allowed_hosts(address, self.host, self.limits.allowed_hosts)
         config = uvicorn.Config(
-            app_of(desk),
+            Gate(app_of(desk), hosts),
+            http=partial(Connection, limits=self.limits, idle={}),  # type: ignore[arg-type]
             lifespan="off",
             ws="none",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=self.limits.connections,
             timeout_graceful_shutdown=self.limits.drain_s,
         )
         self._server = uvicorn.Server(config)
@@ -130,7 +141,7 @@ class Service:
         is_main = threading.current_thread() is threading.main_thread()  # only it may ask for signals
         numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
         before = {number: signal.signal(number, handle) for number in numbers}
-        sys.stderr.write(f"{self!r}\nCtrl-C ends it.\n")
+        sys.stderr.write(f"{self}\nCtrl-C ends it.\n")
         try:
             stop.wait()
         finally:
@@ -155,9 +166,12 @@ class Service:
     ) -> None:
         self.close()
 
+    def __str__(self) -> str:
+        version = f", version {self.version}," if self.version else ""
+        return f"{self.name}{version} answers at {self.url}"
+
     def __repr__(self) -> str:
-        version = f" version {self.version}" if self.version else ""
-        return f"<Service: {self.name}{version} answers at {self.url}>"
+        return f"<Service: {self}>"
 
 
 def _listen(host: str, port: int) -> socket.socket:

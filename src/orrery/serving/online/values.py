@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from orrery.errors import BadRequestError
+from orrery.errors import BadRequestError, OrreryError
 from orrery.estimators.signature import Signature
 from orrery.schema import Field, Kind
 from orrery.serving.online.body import kind_of
 from orrery.serving.online.desk import new_id
+from orrery.serving.online.problem import pointer_to
 from orrery.serving.runner import Columns
 
 _ID_CHARACTERS = 200
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def is_bytes(field: Field) -> bool:
@@ -24,21 +28,32 @@ def is_bytes(field: Field) -> bool:
     return field.kind is Kind.IMAGE or "binary" in field.type
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]], signature: Signature, place: str = "/rows") -> Columns:
+def columns_of(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Columns:
     """The columns that the model reads. Raises BadRequestError, UnknownColumnError, SchemaError.
 
     A column that no row has is an error; in a row without it, the value is missing.
     """
     if rows:
-        signature.check(dict.fromkeys(name for row in rows for name in row))
+        names = dict.fromkeys(name for row in rows for name in row)
+        try:
+            signature.check(names)
+        except OrreryError as error:
+            error.pointer = pointer_to("rows", 0, _at_fault(names, signature))
+            raise
     columns: dict[str, list[object]] = {}
     for field in signature.inputs.each():
         values = [row.get(field.name) for row in rows]
-        columns[field.name] = _decoded(values, field, place) if is_bytes(field) else values
+        columns[field.name] = _decoded(values, field) if is_bytes(field) else values
     return columns
 
 
-def _decoded(values: Sequence[object], field: Field, place: str) -> list[object]:
+def _at_fault(names: Collection[str], signature: Signature) -> str:
+    """The first column that is missing, or that has the name of an answer."""
+    missing = (name for name in signature.inputs.names if name not in names)
+    return next(missing, "") or next(name for name in signature.outputs.names if name in names)
+
+
+def _decoded(values: Sequence[object], field: Field) -> list[object]:
     out: list[object] = []
     for row, value in enumerate(values):
         if value is None or isinstance(value, bytes):
@@ -48,7 +63,8 @@ def _decoded(values: Sequence[object], field: Field, place: str) -> list[object]
             out.append(from_base64(value))
         except ValueError as error:
             raise BadRequestError(
-                f"Column {field.name!r} of row {row} holds {error}.", pointer=f"{place}/{row}/{field.name}"
+                f"Column {field.name!r} of row {row} holds {error}.",
+                pointer=pointer_to("rows", row, field.name),
             ) from None
     return out
 
@@ -107,6 +123,14 @@ def from_field(text: str, field: Field) -> object:
         ) from None
 
 
+def _number(text: str) -> float:
+    """A finite number, as people write it into a form: what Python reads beside is refused, as in JSON."""
+    text = {"true": "1", "false": "0"}.get(text.strip().lower(), text.strip())
+    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        raise ValueError(text)
+    return float(text)
+
+
 def _labels(text: str) -> object:
     if text.lstrip().startswith("["):
         return msgspec.json.decode(text)
@@ -114,7 +138,7 @@ def _labels(text: str) -> object:
 
 
 _READERS: dict[Kind, Callable[[str], object]] = {
-    Kind.NUMBER: lambda text: float({"true": "1", "false": "0"}.get(text.lower(), text)),
+    Kind.NUMBER: _number,
     Kind.VECTOR: lambda text: msgspec.json.decode(text if "[" in text else f"[{text}]"),
     Kind.LABELS: _labels,
     Kind.IMAGE: from_base64,
