@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from orrery.errors import EmptyTableError, SchemaError, SettingsError, UnknownColumnError
+from orrery.errors import EmptyTableError, SchemaError, SettingsError, SourceError, UnknownColumnError
 from orrery.evaluation.compare import compare
 from orrery.evaluation.findings import Picture
 from orrery.evaluation.pages.category import colored
@@ -222,3 +223,15 @@ def test_a_large_slice_says_that_its_scores_were_rounded(monkeypatch: pytest.Mon
     assert report.exact
     assert not any(part.exact for part in report.slices["city"])
     assert "rounded to 1/1024" in report.to_html()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_behind(reports: dict[str, Report], tmp_path: Path) -> None:
+    report = next(iter(reports.values()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        with pytest.raises(SourceError, match=r"report.html cannot be written"):
+            report.save(tmp_path / "folder" / "report.html")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "folder").iterdir()) == []

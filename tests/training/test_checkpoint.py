@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,15 @@ def test_without_a_folder_nothing_is_kept() -> None:
 def test_the_next_checkpoint_waits(tmp_path: Path) -> None:
     saver = Saver(World(folder=tmp_path), "k", 3600, quiet)
     assert not saver.due()
+
+
+def test_a_full_disk_leaves_no_half_behind(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, {"a": torch.ones(4)}, {})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        with pytest.raises(FitError, match="cannot be written"):
+            checkpoint.write(tmp_path, {"a": torch.ones(4000)}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.NAME]

@@ -22,6 +22,9 @@ from orrery.training.progress import bars
 app = new_app("What happened after predictions: outcomes, drift, retraining, promotion.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The published name.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="A model that was not made here: use the places and code it names.")
+]
 
 
 def outcomes(
@@ -51,6 +54,7 @@ def drift(
         str | None, typer.Option(help="Rows to compare with; those learnt from, unless given.")
     ] = None,
     query: Query = None,
+    trust: Trust = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Compare what a model is asked today with the rows it has learnt from, column by column.
@@ -59,7 +63,8 @@ def drift(
       orrery feedback drift prices
       orrery feedback drift prices --output json | jq '.columns[] | select(.verdict == "drifted") | .column'
     """
-    found = drift_of(name, reference=None if reference is None else open_table(reference, query))
+    table = None if reference is None else open_table(reference, query)
+    found = drift_of(name, reference=table, trust=trust)
     show(found.to_dict(), output, text=str(found))
 
 
@@ -70,6 +75,7 @@ def retrain(
     ),
     data: Annotated[str | None, typer.Option(help="The old rows; those learnt from, unless given.")] = None,
     query: Query = None,
+    trust: Trust = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Learn again by the champion's recipe, from the old rows and those with outcomes. Publishes nothing.
@@ -80,7 +86,7 @@ def retrain(
     no_bars(output)
     shown = bars()
     table = None if data is None else open_table(data, query)
-    model = retrain_model(name, table, observers=[shown] if shown else [])
+    model = retrain_model(name, table, observers=[shown] if shown else [], trust=trust)
     model.save(to)
     for note in model.notes:
         tell(f"· {note}")

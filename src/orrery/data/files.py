@@ -7,6 +7,7 @@ import glob
 import gzip
 import hashlib
 import io
+import logging
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ WHOLE = 64 << 20
 EXTRA_OF_SCHEME = {"s3": "s3", "s3a": "s3"}
 """Scheme of a file system -> the extra of ``orrery-ml`` that brings it."""
 
+_log = logging.getLogger("orrery.data")
 _END = 1 << 20
 _MARKS = ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created")
 _CLIENTS = ("aiohttp", "aiobotocore", "botocore")
@@ -44,6 +46,7 @@ def local(path: str) -> Path:
 def find(place: str, endings: Sequence[str]) -> list[str]:
     """Every file at a place, sorted: the file itself, those of a glob, or those of a folder with the endings.
 
+    Links in a folder are followed to files of the same folder only; others need a name, or a glob.
     Raises SourceError where there is none.
     """
     if not is_local(place):
@@ -52,12 +55,22 @@ def find(place: str, endings: Sequence[str]) -> list[str]:
     if path.is_file():
         return [str(path)]
     if path.is_dir():
-        found = sorted(str(p) for p in path.rglob("*") if p.is_file() and _ends(p.name, endings))
+        found = sorted(str(p) for p in _inside(path) if _ends(p.name, endings))
     else:
         found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
     if not found:
         raise _absent(path, endings)
     return found
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """The files of a folder. A link that leads out of it is skipped, and the log says so."""
+    root = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            _log.warning("Skipped: the link %s leads out of the folder %s.", path, folder)
+        elif path.is_file():
+            yield path
 
 
 def _find_remote(place: str, endings: Sequence[str]) -> list[str]:

@@ -86,7 +86,7 @@ def check_example(example: pa.Table, signature: Signature) -> None:
         raise ReplayError(f"The example has the columns {listing(example.column_names)}, not the model's.")
     if wrong := [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]]:
         (name, kind), (_, said) = wrong[0]
-        raise ReplayError(f"The example's {name!r} is of type {kind}; the model's is {said}.")
+        raise ReplayError(f"The example's {name!r} is of type {kind:.200}; the model's is {said:.200}.")
     if len(example) > ROWS:
         raise ReplayError(f"The example has {len(example)} rows; a model keeps at most {ROWS}.")
 

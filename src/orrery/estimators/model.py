@@ -17,6 +17,7 @@ from orrery.estimators import views
 from orrery.estimators.answer import answer_columns, answer_rows
 from orrery.estimators.example import replay
 from orrery.estimators.faces import predict_as
+from orrery.estimators.provenance import check_harmless
 from orrery.estimators.recipe import Recipe, recipe_of
 from orrery.estimators.saved import hostile, read_model, write_model
 from orrery.estimators.scoring import evaluate_on
@@ -70,13 +71,19 @@ class Model:
         """What was inferred, tried and noticed, a line each."""
         self.evaluated_on: Table | None = None
         """The rows of the last :meth:`evaluate`, while this object lives; never saved."""
+        self.trusted = True
+        """Whether it was made here, or its maker is trusted: then what it names may be run and read."""
 
     @cached_property
     def estimator(self) -> Estimator:
         """The settings it was fitted with, everything inferred filled in; ``fit`` again to retrain.
 
-        Understood only when asked for: predicting needs none of the learner's own packages.
+        Understood only when asked for: predicting needs none of the learner's own packages. Raises
+        SettingsError where a model that was not made here names a module of its maker's, or a file to begin
+        from.
         """
+        if isinstance(self._recipe, Mapping) and not self.trusted:
+            check_harmless(self._recipe)
         recipe: Any = recipe_of(self._recipe) if isinstance(self._recipe, Mapping) else self._recipe
         return cast("Estimator", recipe)
 
@@ -155,9 +162,11 @@ class Model:
         return write_model(self, place)
 
     @classmethod
-    def load(cls, place: str | Path) -> Self:
+    def load(cls, place: str | Path, *, trust: bool = False) -> Self:
         """Open a saved model. Runs no code of the file's, and replays its example rows.
 
+        ``trust`` says that its maker is known: fitting it again may then run the module that it names, and
+        read the places it was fitted on. Models that were saved here need it not.
         Raises ModelFormatError, ModelVersionError, ReplayError.
         """
         parts = read_model(place)
@@ -171,6 +180,7 @@ class Model:
             example=parts.example,
             notes=parts.notes,
         )
+        model.trusted = trust or parts.trusted
         with hostile(place):
             replay(model)
         return model

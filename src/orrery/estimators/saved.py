@@ -33,6 +33,7 @@ from orrery.estimators.archive import MLMODEL, read_files, write_files
 from orrery.estimators.arrowfile import read_arrow, write_arrow
 from orrery.estimators.example import check_example
 from orrery.estimators.mlmodel import mlmodel
+from orrery.estimators.provenance import keep_made, was_made
 from orrery.estimators.signature import Signature
 from orrery.features.feature import Output
 from orrery.features.plan import FeaturePlan
@@ -64,6 +65,8 @@ class Parts:
     metrics: dict[str, float]
     example: pa.Table | None
     notes: tuple[str, ...]
+    trusted: bool
+    """Whether it was saved here."""
 
 
 def write_model(model: Model, place: str | Path) -> Path:
@@ -86,6 +89,8 @@ def write_model(model: Model, place: str | Path) -> Path:
     text = json.dumps(card, indent=1, ensure_ascii=False, default=str).encode()
     outside = {MLMODEL: mlmodel(model.signature, model.lineage, sorted(files))}
     write_files({CARD: text, **files, **outside}, path)
+    if model.trusted:
+        keep_made(text)
     return path
 
 
@@ -93,7 +98,8 @@ def read_model(place: str | Path) -> Parts:
     """Read a model. Raises ModelNotFoundError, ModelFormatError, ModelVersionError; nothing in it is run."""
     path = local_path(place)
     files = read_files(path)
-    card = _card(files.pop(CARD))
+    text = files.pop(CARD)
+    card = _card(text)
     files.pop(MLMODEL, None)
     _check_digests(card, files)
     with hostile(path):
@@ -120,6 +126,7 @@ def read_model(place: str | Path) -> Parts:
             metrics={str(k): float(v) for k, v in dict(card["metrics"]).items()},
             example=example,
             notes=tuple(str(note) for note in card["notes"]),
+            trusted=was_made(text),
         )
 
 

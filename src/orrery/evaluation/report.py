@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import uuid
 import webbrowser
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from orrery import settings
 from orrery.aggregate import RecordBatch
-from orrery.errors import SettingsError
+from orrery.errors import SettingsError, SourceError
 from orrery.evaluation import build
 from orrery.evaluation.findings import Findings
 from orrery.evaluation.metrics.ks import widest_gap
@@ -40,7 +42,10 @@ class Report(Findings):
     """
 
     def save(self, path: str | Path) -> Path:
-        """Write ``*.html`` (one page that needs nothing else) or ``*.json``; says where."""
+        """Write ``*.html`` (one page that needs nothing else) or ``*.json``; says where.
+
+        Raises SettingsError for other names, SourceError where it cannot be written.
+        """
         path = Path(path)
         if path.suffix not in {".html", ".json"}:
             raise SettingsError(f"A report is saved as .html or .json, received {path.name!r}.")
@@ -49,10 +54,19 @@ class Report(Findings):
             if path.suffix == ".html"
             else json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.part")
-        partial.write_text(text, "utf-8")
-        partial.replace(path)
+        partial = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(text, "utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise SourceError(
+                f"The report {path} cannot be written: {error.strerror or error}.",
+                hint="Nothing of it was kept. Check space and permissions.",
+            ) from None
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         return path
 
     @classmethod

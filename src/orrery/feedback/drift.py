@@ -98,13 +98,15 @@ class Drift(Spec):
         return display.table_html(list(ColumnDrift.model_fields), [list(r.values()) for r in rows])
 
 
-def drift(name: str, *, reference: Table | None = None) -> Drift:
+def drift(name: str, *, reference: Table | None = None, trust: bool = False) -> Drift:
     """Compare what the champion was asked with the rows it was fitted on.
 
-    ``reference`` is by default the table that the champion was fitted on, read again where it lies.
+    ``reference`` is by default the table that the champion was fitted on, read again where it lies; of a
+    champion that was not made here only with ``trust``.
     Raises FeedbackError where nothing was recorded, or the table cannot be found again.
     """
     version, model = champion_of(name)
+    model.trusted |= trust
     now = predictions(name)
     before = reference if reference is not None else fitted_on(model)
     return compare(name, version, model, before, now)
@@ -112,11 +114,21 @@ def drift(name: str, *, reference: Table | None = None) -> Drift:
 
 def fitted_on(model: Model) -> Table:
     """The table a model was fitted on, read again where it lies. Raises FeedbackError."""
-    plan = model.lineage.get("data")
+    return lineage_table(model, model.lineage.get("data"))
+
+
+def lineage_table(model: Model, plan: object) -> Table:
+    """A table that a model's lineage names, if the model was made here. Raises FeedbackError."""
     if not isinstance(plan, dict):
         raise FeedbackError(
             "The rows this model was fitted on lay in memory, and cannot be read again.",
             hint="Pass them: drift(name, reference=table).",
+        )
+    if not model.trusted:
+        raise FeedbackError(
+            "The model was not made here: the places that it names are read with trust=True only (--trust on "
+            "the command line).",
+            hint="Pass the rows: drift(name, reference=table).",
         )
     return Table.from_dict(plan)
 

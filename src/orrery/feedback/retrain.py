@@ -18,22 +18,29 @@ from orrery.data.table import Table
 from orrery.errors import FeedbackError
 from orrery.estimators.lineage import plan_of
 from orrery.estimators.model import Model
-from orrery.feedback.drift import fitted_on
+from orrery.feedback.drift import fitted_on, lineage_table
 from orrery.feedback.join import champion_of, feedback
 from orrery.schema import parse_type
 from orrery.training.events import Observer
 
 
 def retrain(
-    name: str, table: Table | None = None, *, new: Table | None = None, observers: Sequence[Observer] = ()
+    name: str,
+    table: Table | None = None,
+    *,
+    new: Table | None = None,
+    observers: Sequence[Observer] = (),
+    trust: bool = False,
 ) -> Model:
     """Fit the champion's estimator again, on the old rows and the new ones together.
 
     ``table`` holds the old rows, by default those that the first champion of its line was fitted on, read
     again where they lie; ``new`` the new ones, by default every recorded prediction whose outcome is known.
-    The model is not published: :func:`orrery.publish` compares it with the champion.
+    The model is not published: :func:`orrery.publish` compares it with the champion. ``trust`` is needed for
+    a champion that was not made here and names a module of its maker's, or the places of its rows.
     """
     version, champion = champion_of(name)
+    champion.trusted |= trust
     old = table if table is not None else old_rows(name, champion)
     columns = [*champion.signature.inputs.names, champion.signature.target.name]
     fresh = new if new is not None else feedback(name)
@@ -51,7 +58,7 @@ def old_rows(name: str, champion: Model) -> Table:
     """The rows before any feedback, read again where they lie. Raises FeedbackError."""
     plan = champion.lineage.get("old")
     try:
-        return Table.from_dict(plan) if isinstance(plan, dict) else fitted_on(champion)
+        return lineage_table(champion, plan) if isinstance(plan, dict) else fitted_on(champion)
     except FeedbackError as error:
         raise FeedbackError(
             error.message, hint=f'Pass them: ory.retrain("{name}", table), or --data on the command line.'

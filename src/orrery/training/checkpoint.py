@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,9 @@ def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any])
             f"The checkpoint {path} cannot be written: {error.strerror or error}.",
             hint="Make room, or choose another place with folder= or ORRERY_HOME.",
         ) from None
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
     return path
 
 

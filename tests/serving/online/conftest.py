@@ -12,7 +12,7 @@ import pytest
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.server import Service, serve
 
-LIMITS = Limits(body_bytes=2 << 20, rows=200, waiting_bytes=8 << 20)
+LIMITS = Limits(body_bytes=2 << 20, rows=200, waiting_bytes=32 << 20)
 
 
 @pytest.fixture(scope="module")

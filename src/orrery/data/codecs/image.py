@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import warnings
 from typing import Any
 
@@ -73,6 +74,19 @@ def size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
         raise
     except Exception as error:
         raise _bad(data, error) from None
+
+
+def pixels_of(data: bytes) -> int:
+    """How many pixels a picture would unpack to, from its header; 0 where it cannot be read.
+
+    >>> pixels_of(encode_png(np.zeros((3, 4, 6), np.uint8))), pixels_of(b"")
+    (24, 0)
+    """
+    try:
+        with _opened(data, sys.maxsize) as picture:
+            return int(picture.size[0] * picture.size[1])
+    except Exception:  # as in decode, which says it
+        return 0
 
 
 def is_picture(data: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from orrery.data import cells, files
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed
 from orrery.data.source import Partition
+from orrery.data.sources.csv_quotes import Open, Tail, behind, open_quote
 from orrery.data.sources.file import FileSource
 from orrery.errors import SchemaError, SettingsError, SourceError, UnknownColumnError
 from orrery.schema import Schema, parse_type
@@ -129,13 +130,14 @@ class Csv(FileSource):
         lines = self._lines(path, set(every))
         for record in sorted(every):
             column, value, reason = every[record]
-            self.bad.report(files.shown(path), lines.get(record, 0), column, value, reason)
+            line = skipped.lines.get(record) or lines.get(record, 0)
+            self.bad.report(files.shown(path), line, column, value, reason)
 
     def _lines(self, path: str, records: set[int]) -> dict[int, int]:
         """The line on which each record begins; found by reading again, since cells may hold line ends."""
         lines: dict[int, int] = {}
         names, skip = self._names(path)
-        with self._text(path) as text:
+        with self._text(path) as text, suppress(csv.Error):  # of a row that is too large for any reader
             reader = csv.reader(text, delimiter=self._delimiter(path))
             record, begins = -skip, 1
             for row in reader:
@@ -150,9 +152,10 @@ class Csv(FileSource):
         """Every record with as many cells as there are columns, as bytes, named by number."""
         numbers = [str(i) for i in range(len(names))]
         with files.unpacked(path, self.encoding) as file:
+            tail: Any = Tail(file)
             try:
-                yield from pacsv.open_csv(
-                    file,
+                batches = pacsv.open_csv(
+                    tail,
                     pacsv.ReadOptions(
                         use_threads=False,
                         block_size=_BLOCK_BYTES,
@@ -174,14 +177,43 @@ class Csv(FileSource):
                         quoted_strings_can_be_null=False,
                     ),
                 )
+                for batch, is_last in behind(batches):
+                    yield self._closed(path, batch, skipped, tail) if is_last else batch
             except pa.ArrowInvalid as error:
+                if "straddling" in str(error) and (found := self._open_quote(path)) is not None:
+                    raise SourceError(f"{files.shown(path)}:{found.line}: This row {found.reason}.") from None
                 if "Empty CSV" not in str(error):
                     raise SourceError(f"{files.shown(path)} cannot be read: {error}") from None
+
+    def _closed(self, path: str, last: RecordBatch, skipped: _Skipped, tail: Tail) -> RecordBatch:
+        """The last batch, without the row whose quote is still open at the end; that one is a bad row."""
+        cell = last.column(last.num_columns - 1)[-1].as_py() if last.num_rows else b""
+        bad = skipped.rows[max(skipped.rows)][1] if skipped.rows else ""
+        if not tail.may_be_open(cell or b"") and '"' not in bad:
+            return last
+        found = self._open_quote(path)
+        if found is None:
+            return last
+        record = found.record - skipped.first
+        kept = record not in skipped.rows
+        skipped.rows[record] = (None, found.text, found.reason)
+        skipped.lines[record] = found.line
+        return last.slice(0, last.num_rows - 1) if kept else last
+
+    def _open_quote(self, path: str) -> Open | None:
+        names, _ = self._names(path)
+        with self._text(path) as text:
+            return open_quote(text, self._delimiter(path), blank=len(names) == 1)
 
     def _names(self, path: str) -> tuple[list[str], int]:
         """The column names, and how many records at the beginning are not rows."""
         with self._text(path) as text:
-            first = next(csv.reader(text, delimiter=self._delimiter(path)), None)
+            try:
+                first = next(csv.reader(text, delimiter=self._delimiter(path)), None)
+            except csv.Error as error:
+                raise SourceError(
+                    f"The line of names of {files.shown(path)} cannot be read: {error}."
+                ) from None
         if first is None:
             raise SourceError(f"{files.shown(path)} is empty: it has not even a line of column names.")
         if any("\udc80" <= c <= "\udcff" for name in first for c in name):
@@ -189,6 +221,7 @@ class Csv(FileSource):
                 f"The column names of {files.shown(path)} are not {self.encoding}.",
                 hint=files.suggestion(b",".join(n.encode("utf-8", "surrogateescape") for n in first)),
             )
+        self._check_header(path, first)
         self._check_delimiter(path, first)
         if self.header is True:
             names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(first)]
@@ -198,6 +231,14 @@ class Csv(FileSource):
             names = list(self.header)
         Schema.of(pa.schema([pa.field(name, pa.binary()) for name in names]))  # no name twice
         return names, int(self.header is True)
+
+    def _check_header(self, path: str, first: Sequence[str]) -> None:
+        """A quote left open among the column names would take in the whole file."""
+        if first and "\n" in first[-1]:
+            with self._text(path) as text:
+                found = open_quote(text, self._delimiter(path), blank=True)
+            if found is not None and found.record == 0:
+                raise SourceError(f"{files.shown(path)}:{found.line}: The line of names {found.reason}.")
 
     def _check_delimiter(self, path: str, first: Sequence[str]) -> None:
         """One column whose name holds what usually parts columns: they were not parted."""
@@ -245,6 +286,8 @@ class _Skipped:
 
     first: int = 0
     rows: dict[int, _Bad] = field(default_factory=dict)
+    lines: dict[int, int] = field(default_factory=dict)
+    """Where it is not the line on which the record begins."""
 
     def take(self, row: Any) -> Any:
         """Arrow's callback."""

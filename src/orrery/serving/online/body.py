@@ -10,8 +10,11 @@ import msgspec
 from starlette.requests import Request
 
 from orrery.errors import BadRequestError, TooLargeError
-from orrery.serving.online.desk import Seat
+from orrery.serving.online.desk import Seat, aside
 
+_RATIO = 16  # packed bytes may be many more
+_VALUE_BYTES = 64  # what a parsed value may take: an empty object of three bytes, a number in a list
+_FEW_VALUES = 1_000
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # what zlib calls each format
 
 
@@ -32,7 +35,7 @@ async def read_body(request: Request, seat: Seat) -> bytes:
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding in {"", "identity"}:
         return body
-    unpacked = unpack(body, encoding, limit)
+    unpacked = await aside(_RATIO * len(body), unpack, body, encoding, limit)
     seat.hold(len(unpacked))
     return unpacked
 
@@ -71,6 +74,35 @@ def pack(body: bytes, encoding: str) -> bytes:
     """A body compressed as ``gzip`` or ``deflate``."""
     stream = zlib.compressobj(level=5, wbits=_WINDOW[encoding])
     return stream.compress(body) + stream.flush()
+
+
+async def read_object(body: bytes, seat: Seat) -> dict[str, Any]:
+    """A body's JSON object, which is no larger in memory than the service takes.
+
+    Raises BadRequestError, TooLargeError, OverloadedError.
+    """
+    seat.hold(check_values(body, seat.desk.limits.values))
+    return await aside(len(body), parse_object, body)
+
+
+def check_values(body: bytes, limit: int) -> int:
+    """The bytes that a body's JSON may take when it is parsed, beside its text. Raises TooLargeError.
+
+    A value follows a comma or opens a bracket; those inside of text are counted too, which harms only text of
+    little else.
+    """
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > limit:
+        raise too_many_values(limit)
+    return values * _VALUE_BYTES if values > _FEW_VALUES else 0
+
+
+def too_many_values(limit: int) -> TooLargeError:
+    """The error of a request with more values than ``limit``."""
+    return TooLargeError(
+        f"The body has more than the {limit:,} values that the service takes at once.",
+        hint="Send fewer rows at once.",
+    )
 
 
 def parse_json(body: bytes | memoryview) -> Any:

@@ -11,7 +11,7 @@ import logging
 import sys
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as UvicornConnection
 
 from orrery.serving.online.limits import Limits
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("orrery.serving.connection")
 _log.setLevel(logging.ERROR)  # uvicorn warns of each odd request: a stranger could fill the disk with it
 
 
-class Connection(HttpToolsProtocol):
+class Connection(UvicornConnection):
     """A connection within ``limits``; ``idle`` holds those of the service on which no request runs."""
 
     def __init__(self, *args: Any, limits: Limits, idle: dict[Connection, None], **settings: Any) -> None:
@@ -116,6 +116,7 @@ class Connection(HttpToolsProtocol):
     def drop(self) -> None:
         """End it at once."""
         self._wake()
+        self.connections.discard(self)  # its place is free now, not when its loss is told
         self.transport.abort()
 
     def _rest(self) -> None:

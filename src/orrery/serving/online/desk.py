@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from orrery.errors import ModelNotFoundError, OverloadedError
+from starlette.requests import ClientDisconnect, Request
+
+from orrery.data.codecs.image import pixels_of
+from orrery.errors import BadRowError, ModelNotFoundError, OverloadedError, TooLargeError
+from orrery.schema import Kind
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.metrics import Metrics
 from orrery.serving.parquet import Answered
@@ -20,6 +24,10 @@ from orrery.serving.record import Recorder
 from orrery.serving.route import Live, Route
 from orrery.serving.runner import Columns
 
+T = TypeVar("T")
+
+_PART_ROWS = 256  # of one request, before another has its turn
+_ASIDE_BYTES = 1 << 20  # work on more than this is done beside the event loop
 _ANSWER_BYTES = 600  # about what one recorded answer takes, beside the bytes of the request
 
 
@@ -36,12 +44,22 @@ class Question:
 class Seat:
     """The place of one request at the desk, and the bytes that it holds."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, request: Request) -> None:
         self.desk = desk
         self.held_bytes = 0
+        self._transport: asyncio.Transport | None = request.scope.get("transport")
+
+    def gone(self) -> bool:
+        """Whether the caller hung up."""
+        return self._transport is not None and self._transport.is_closing()
 
     def hold(self, size_bytes: int) -> None:
-        """Hold so many bytes more. Raises OverloadedError where all requests together hold too many."""
+        """Hold so many bytes more.
+
+        Raises OverloadedError where all requests together hold too many, TooLargeError where this one does.
+        """
+        if self.held_bytes + size_bytes > self.desk.limits.waiting_bytes:
+            raise TooLargeError("The request takes more memory than the service has for all.")
         if self.desk.waiting_bytes + size_bytes > self.desk.limits.waiting_bytes:
             raise OverloadedError("The service holds as many bytes as it may.", hint="Ask again later.")
         self.held_bytes += size_bytes
@@ -73,11 +91,11 @@ class Desk:
         return self.route.live
 
     @contextmanager
-    def seat(self) -> Iterator[Seat]:
+    def seat(self, request: Request) -> Iterator[Seat]:
         """A place for one request, from its first byte to its answer. Raises OverloadedError."""
         if self.waiting >= self.limits.waiting_requests:
             raise OverloadedError(f"{self.waiting} requests wait already.", hint="Ask again later.")
-        seat = Seat(self)
+        seat = Seat(self, request)
         self.waiting += 1
         try:
             yield seat
@@ -86,13 +104,25 @@ class Desk:
             self.waiting_bytes -= seat.held_bytes
 
     async def ask(self, live: Live, question: Question, seat: Seat) -> list[dict[str, Any]]:
-        """The answers, one per row. Raises what the model says of the rows."""
+        """The answers, one per row. Raises TooLargeError, OverloadedError, and what the model says.
+
+        It is done in parts, between which others are answered, and ended when nobody waits for it.
+        """
         rows = len(question.ids)
+        await aside(seat.held_bytes, _check_pixels, question.columns, live, self.limits.pixels)
         loop = asyncio.get_running_loop()
         began_s = time.perf_counter()
-        answers = await loop.run_in_executor(
-            self._thread, live.runner.predict_columns, question.columns, rows
-        )
+        answers: list[dict[str, Any]] = []
+        for start in range(0, rows, _PART_ROWS):
+            part = _part(question.columns, start, rows)
+            count = min(_PART_ROWS, rows - start)
+            try:
+                answers += await loop.run_in_executor(
+                    self._thread, _predict, live, part, count, seat, began_s
+                )
+            except BadRowError as error:
+                error.row = None if error.row is None else error.row + start
+                raise
         self.metrics.answered(live.version, rows, time.perf_counter() - began_s)
         if self.recorder is not None and question.record:
             self.recorder.put(
@@ -112,6 +142,42 @@ class Desk:
     def close(self) -> None:
         """End the model's thread, after what it was asked."""
         self._thread.shutdown()
+
+
+def _part(columns: Columns, start: int, rows: int) -> Columns:
+    if rows <= _PART_ROWS:
+        return columns
+    return {name: values[start : start + _PART_ROWS] for name, values in columns.items()}
+
+
+def _predict(live: Live, columns: Columns, rows: int, seat: Seat, began_s: float) -> list[dict[str, Any]]:
+    """Runs on the model's thread, perhaps long after it was asked for."""
+    if seat.gone():
+        raise ClientDisconnect
+    limit_s = seat.desk.limits.answer_s
+    if time.perf_counter() - began_s > limit_s:
+        raise OverloadedError(f"The rows were not answered in {limit_s:g} s.", hint="Send fewer at once.")
+    return live.runner.predict_columns(columns, rows)
+
+
+def _check_pixels(columns: Columns, live: Live, limit: int) -> None:
+    """Pictures of few bytes may unpack to many: they are counted before one of them is."""
+    fields = [field for field in live.runner.signature.inputs.each() if field.kind is Kind.IMAGE]
+    pixels = 0
+    for value in (value for field in fields for value in columns[field.name]):
+        pixels += pixels_of(value) if isinstance(value, bytes) else 0
+        if pixels > limit:
+            raise TooLargeError(
+                f"The pictures have more than the {limit:,} pixels that the service takes at once.",
+                hint="Send fewer or smaller pictures at once.",
+            )
+
+
+async def aside(size_bytes: int, work: Callable[..., T], *inputs: Any) -> T:
+    """Do work at once, or in a thread where it is on many bytes and would let others wait."""
+    if size_bytes <= _ASIDE_BYTES:
+        return work(*inputs)
+    return await asyncio.to_thread(work, *inputs)
 
 
 def new_id() -> str:

@@ -6,6 +6,7 @@ the request's id, or a new one; with several rows followed by ``-0``, ``-1`` and
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -16,47 +17,53 @@ from orrery.errors import BadRequestError, TooLargeError, listing
 from orrery.estimators.signature import Signature
 from orrery.features.forms import as_text
 from orrery.schema import Kind
-from orrery.serving.online.body import kind_of, pack, parse_object, read_body
+from orrery.serving.online.body import check_values, kind_of, pack, read_body, read_object
 from orrery.serving.online.desk import Desk, Question, new_id
+from orrery.serving.online.limits import Limits
 from orrery.serving.online.oip import asked, output_heads
 from orrery.serving.online.tensors import Tensor, as_column, json_text, read_inputs, to_bytes, to_json
 from orrery.serving.online.values import as_id
 
 _HEAD_LENGTH = "Inference-Header-Content-Length"
+_VALUE_BYTES = 32  # of a number in a list
 _PACK_BYTES = 256  # a smaller answer is sent as it is
 
 
 async def infer(desk: Desk, request: Request) -> Response:
     """``POST /v2/models/{name}/infer``."""
     live = asked(desk, request)
-    with desk.seat() as seat:
+    with desk.seat(request) as seat:
         head, raw = _cut(await read_body(request, seat), request.headers.get(_HEAD_LENGTH))
-        request_head = parse_object(head)
+        request_head = await read_object(head, seat)
         wanted = _wanted(request_head, live.runner.signature)
-        question, said = _question(request_head, raw, live.runner.signature, desk.limits.rows)
+        question, said = _question(request_head, raw, live.runner.signature, desk.limits)
+        if raw:
+            seat.hold(_VALUE_BYTES * sum(math.prod(tensor["shape"]) for tensor in request_head["inputs"]))
         answers = await desk.ask(live, question, seat) if question.ids else []
     outputs = output_tensors(answers, live.runner.signature)
     whole = {"model_name": live.name, "model_version": str(live.version), **said}
     return _answer(whole, [(outputs[name], binary) for name, binary in wanted.items()], request)
 
 
-def _cut(body: bytes, length: str | None) -> tuple[memoryview, memoryview]:
+def _cut(body: bytes, length: str | None) -> tuple[bytes, memoryview]:
     """The JSON head of a body, and the bytes behind it. The header decides, never the content type."""
     whole = memoryview(body)
     if length is None:
-        return whole, whole[:0]
+        return body, whole[:0]
     if not (length.isascii() and length.isdigit()) or len(length) > 20 or int(length) > len(body):
         raise BadRequestError(f"{_HEAD_LENGTH} is {length!r:.40}; the body has {len(body)} bytes.")
-    return whole[: int(length)], whole[int(length) :]
+    return body[: int(length)], whole[int(length) :]
 
 
 def _question(
-    head: dict[str, Any], raw: memoryview, signature: Signature, most_rows: int
+    head: dict[str, Any], raw: memoryview, signature: Signature, limits: Limits
 ) -> tuple[Question, dict[str, Any]]:
     """The rows of a request, and what its answer says of it: the ids."""
-    found = read_inputs(head.get("inputs"), raw)
+    if any(field.kind is Kind.LABELS for field in signature.inputs.each()):
+        check_values(bytes(raw), limits.values)
+    found = read_inputs(head.get("inputs"), raw, limits.values)
     given = found.pop("id", None) if "id" not in signature.inputs else None
-    columns = _columns(found, signature, most_rows)
+    columns = _columns(found, signature, limits.rows)
     rows = max(map(len, columns.values()), default=0)
     own = head.get("id")
     if own is not None and not isinstance(own, str):

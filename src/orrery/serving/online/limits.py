@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from orrery.data.codecs.image import MAX_PIXELS
 from orrery.spec import Spec
 
 
@@ -18,6 +19,10 @@ class Limits(Spec):
     """Of one request, also after it is unpacked."""
     rows: int = Field(default=10_000, gt=0)
     """In one request."""
+    values: int = Field(default=2 << 20, gt=0)
+    """In one request, as its commas and brackets tell: each may take 64 bytes in memory."""
+    pixels: int = Field(default=MAX_PIXELS, gt=0)
+    """Of all pictures of one request, as their headers say."""
     waiting_bytes: int = Field(default=256 << 20, gt=0)
     """Of all requests that are being read or wait for the model; beyond it the answer is 503."""
     waiting_requests: int = Field(default=512, gt=0)
@@ -35,5 +40,7 @@ class Limits(Spec):
     """Seconds that the header of a request may take to arrive."""
     read_s: float = Field(default=60.0, gt=0)
     """Seconds that the body of a request may take to arrive, and that an answer may lie unread."""
+    answer_s: float = Field(default=60.0, gt=0)
+    """Seconds that rows may wait for the model and be worked on; beyond it the answer is 503."""
     drain_s: int = Field(default=20, gt=0)
     """Seconds that requests have to end when the service stops."""

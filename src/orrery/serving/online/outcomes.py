@@ -16,7 +16,7 @@ from starlette.responses import Response
 from orrery.errors import BadRequestError, OverloadedError, TooLargeError
 from orrery.features.target import Target
 from orrery.schema import parse_type
-from orrery.serving.online.body import kind_of, parse_object, read_body
+from orrery.serving.online.body import kind_of, read_body, read_object
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.problem import pointer_to
 from orrery.serving.online.values import as_id
@@ -26,8 +26,8 @@ from orrery.serving.record import write_outcomes
 async def take(desk: Desk, request: Request) -> Response:
     """Keep outcomes."""
     live = desk.live(request.path_params["name"])
-    with desk.seat() as seat:
-        rows = parse_object(await read_body(request, seat)).get("outcomes")
+    with desk.seat(request) as seat:
+        rows = (await read_object(await read_body(request, seat), seat)).get("outcomes")
         if not isinstance(rows, list):
             raise BadRequestError("The body needs 'outcomes', a list of objects.")
         if len(rows) > desk.limits.rows:

@@ -23,8 +23,8 @@ from starlette.responses import Response
 from orrery.errors import BadRequestError, BadRowError, TooLargeError, listing
 from orrery.estimators.signature import Signature
 from orrery.schema import Field
-from orrery.serving.online.body import kind_of, parse_object, read_body
-from orrery.serving.online.desk import Desk, Question, Seat
+from orrery.serving.online.body import check_values, kind_of, read_body, read_object
+from orrery.serving.online.desk import Desk, Question, Seat, aside
 from orrery.serving.online.problem import pointer_to
 from orrery.serving.online.values import columns_of, from_field, ids_of
 from orrery.serving.route import Live
@@ -36,14 +36,15 @@ async def predict(desk: Desk, request: Request) -> Response:
     """Answer rows."""
     live = desk.live(request.path_params["name"])
     signature = live.runner.signature
-    with desk.seat() as seat:
+    with desk.seat(request) as seat:
         body = await read_body(request, seat)
         if request.headers.get("content-type", "").lower().startswith("multipart/"):
+            check_values(body, desk.limits.values)
             rows, record = await _form_rows(request, body, signature), True
         else:
-            rows, record = _json_rows(parse_object(body))
+            rows, record = _json_rows(await read_object(body, seat))
         _check_count(len(rows), desk)
-        question = Question(columns_of(rows, signature), ids_of(rows), record)
+        question = Question(await aside(len(body), columns_of, rows, signature), ids_of(rows), record)
         answers = await _asked(desk, live, question, seat) if rows else []
     read = frozenset(signature.inputs.names)
     kept = [{k: v for k, v in row.items() if k not in read and (k != "id" or v is not None)} for row in rows]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from orrery.errors import BadRequestError, listing
+from orrery.errors import BadRequestError, TooLargeError, listing
 from orrery.schema import Field, Kind
 from orrery.serving.online.body import kind_of, parse_json
 from orrery.serving.online.values import from_base64, is_bytes
@@ -66,8 +66,10 @@ def shape_of(field: Field) -> list[int]:
     return [-1, math.prod(field.shape) if field.shape else -1]
 
 
-def read_inputs(inputs: object, raw: memoryview) -> dict[str, tuple[dict[str, Any], list[Any]]]:
-    """Each input by name: its head, and its values in one flat list. Raises BadRequestError.
+def read_inputs(
+    inputs: object, raw: memoryview, most_values: int = 2 << 20
+) -> dict[str, tuple[dict[str, Any], list[Any]]]:
+    """Each input by name: its head, and its values in one flat list. Raises BadRequestError, TooLargeError.
 
     ``raw`` holds the bytes of those inputs that say ``binary_data_size``, one behind the other.
     """
@@ -79,6 +81,11 @@ def read_inputs(inputs: object, raw: memoryview) -> dict[str, tuple[dict[str, An
         name, size = _check_head(tensor)
         if name in found:
             raise BadRequestError(f"Input {name!r} comes twice.")
+        most_values -= math.prod(tensor["shape"])
+        if most_values < 0:
+            raise TooLargeError(
+                "The inputs have more values than the service takes.", hint="Send fewer rows."
+            )
         if size is None:
             values = _from_json(tensor)
         else:
@@ -135,18 +142,20 @@ def _flat(data: list[Any], depth: int) -> Iterator[Any]:
 def _from_bytes(tensor: dict[str, Any], raw: memoryview) -> list[Any]:
     name, datatype = tensor["name"], tensor["datatype"]
     if datatype == "BYTES":
-        return _counted(_elements(raw, name), tensor)
+        return _counted(_elements(raw, name, math.prod(tensor["shape"])), tensor)
     width = 2 if datatype == "BF16" else np.dtype(DTYPES[datatype]).itemsize
     if len(raw) % width:
         raise BadRequestError(f"Input {name!r} has {len(raw)} bytes, which are no whole {datatype} values.")
+    if len(raw) // width != math.prod(tensor["shape"]):
+        raise BadRequestError(f"Input {name!r} of shape {tensor['shape']} holds {len(raw) // width} values.")
     if datatype == "BF16":  # the upper half of a float32
         wide = np.frombuffer(raw, "<u2").astype("<u4") << 16
         return _counted(wide.view("<f4").tolist(), tensor)
     return _counted(np.frombuffer(raw, DTYPES[datatype]).tolist(), tensor)
 
 
-def _elements(raw: memoryview, name: str) -> list[Any]:
-    """BYTES: each element is its length in four bytes, and the bytes."""
+def _elements(raw: memoryview, name: str, count: int) -> list[Any]:
+    """BYTES: each element is its length in four bytes, and the bytes. It ends at one beyond ``count``."""
     out, at = [], 0
     while at < len(raw):
         end = at + 4
@@ -156,6 +165,8 @@ def _elements(raw: memoryview, name: str) -> list[Any]:
             raise BadRequestError(f"Input {name!r} is cut short inside a BYTES element.")
         out.append(bytes(raw[at + 4 : end]))
         at = end
+        if len(out) > count:
+            break
     return out
 
 
