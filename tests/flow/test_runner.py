@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from orrery.flow import cache as cache_module
 from orrery.flow.flow import Flow
 from orrery.flow.watch import NodeEvent
 from orrery.registry.lock import locked
+from orrery.settings import home
 
 FLOW = """\
 metadata: {name: people}
@@ -243,3 +245,17 @@ def test_two_runs_of_one_flow_at_a_time_are_refused(home: Path) -> None:
         run()
     assert ran() == []
     run()
+
+
+def test_a_full_disk_is_said_and_leaves_no_halves() -> None:
+    run()
+    folder = home() / "flows" / "people"
+    before = sorted(path.name for path in folder.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(FlowError, match=r"run.json cannot be written"):
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(path.name for path in folder.iterdir()) == before

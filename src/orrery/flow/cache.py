@@ -28,7 +28,7 @@ from pydantic import Field
 
 import orrery
 from orrery import __version__
-from orrery.errors import SettingsError
+from orrery.errors import FlowError, SettingsError
 from orrery.flow import ports
 from orrery.flow.graph import Node, split_reference
 from orrery.flow.operator import Operator
@@ -174,11 +174,7 @@ class Cache:
 
     def note(self, node: str, record: Record) -> None:
         """Remember what a node's result was made of."""
-        path = self._last(node)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{node}.{os.getpid()}")
-        scratch.write_text(_text(record))
-        scratch.replace(path)
+        replace_text(self._last(node), _text(record))
 
     def _last(self, node: str) -> Path:
         return self.home / "flows" / self.flow / f"node.{node}.json"
@@ -190,6 +186,22 @@ class Cache:
         works = sorted(folder.glob("*.work"), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in works[KEEP_WORK:]:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all. Raises FlowError where it cannot be written."""
+    scratch = path.with_name(f".{path.stem}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        raise FlowError(
+            f"{path} cannot be written: {error.strerror or error}.", hint="Check space and permissions."
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
 
 
 def stamped(record: Record) -> Record:

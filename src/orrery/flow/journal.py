@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from orrery.data.variables import hidden
 from orrery.errors import NodeError, OrreryError
-from orrery.flow.cache import Planned
+from orrery.flow.cache import Planned, replace_text
 from orrery.flow.document import Document
 from orrery.flow.graph import Graph, Node
 from orrery.flow.watch import NodeEvent, Watcher
@@ -76,8 +75,5 @@ class Journal:
         self.tell(node.id, state, what.reason, time.perf_counter() - started)
 
     def _keep(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_name(f".run.{os.getpid()}")
         nodes = [result.to_dict() for result in self.results.values()]
-        scratch.write_text(json.dumps({"flow": self.graph.name, "nodes": nodes}, ensure_ascii=False))
-        scratch.replace(self.path)
+        replace_text(self.path, json.dumps({"flow": self.graph.name, "nodes": nodes}, ensure_ascii=False))

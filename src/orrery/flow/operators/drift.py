@@ -9,11 +9,12 @@ from orrery.flow.operator import operator
 
 
 @operator(changes="what was recorded since may differ")
-def drift(reference: Table | None = None, *, name: str) -> Drift:
+def drift(reference: Table | None = None, *, name: str, trust: bool = False) -> Drift:
     """Compare what a published model is asked with the rows it was fitted on, column by column.
 
     Args:
         reference: The rows to compare with; those the champion was fitted on, unless given.
         name: The published name.
+        trust: Whether to read the places that a champion names which was not made here.
     """
-    return drift_of(name, reference=reference)
+    return drift_of(name, reference=reference, trust=trust)

@@ -10,7 +10,12 @@ from orrery.flow.operator import OUTSIDE, Context, operator
 
 @operator(changes="what was recorded since may differ")
 def retrain(
-    table: Table | None = None, new: Table | None = None, *, name: str, context: Context = OUTSIDE
+    table: Table | None = None,
+    new: Table | None = None,
+    *,
+    name: str,
+    trust: bool = False,
+    context: Context = OUTSIDE,
 ) -> Model:
     """Fit the champion's recipe again: old rows, and recorded predictions whose outcome is known.
 
@@ -18,6 +23,7 @@ def retrain(
         table: The old rows; those the champion was fitted on, unless given.
         new: The new rows; recorded predictions with their outcomes, unless given.
         name: The published name.
+        trust: Whether to use the places and code that a champion names which was not made here.
         context: What the run lends: observers, and a folder for unfinished work.
     """
-    return retrain_model(name, table, new=new, observers=context.observers)
+    return retrain_model(name, table, new=new, observers=context.observers, trust=trust)

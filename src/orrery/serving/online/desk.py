@@ -109,7 +109,10 @@ class Desk:
         It is done in parts, between which others are answered, and ended when nobody waits for it.
         """
         rows = len(question.ids)
-        await aside(seat.held_bytes, _check_pixels, question.columns, live, self.limits.pixels)
+        pictures = [f.name for f in live.runner.signature.inputs.each() if f.kind is Kind.IMAGE]
+        if pictures:
+            found = [question.columns[name] for name in pictures]
+            await aside(seat.held_bytes, _check_pixels, found, self.limits.pixels)
         loop = asyncio.get_running_loop()
         began_s = time.perf_counter()
         answers: list[dict[str, Any]] = []
@@ -160,11 +163,10 @@ def _predict(live: Live, columns: Columns, rows: int, seat: Seat, began_s: float
     return live.runner.predict_columns(columns, rows)
 
 
-def _check_pixels(columns: Columns, live: Live, limit: int) -> None:
+def _check_pixels(columns: Sequence[Sequence[object]], limit: int) -> None:
     """Pictures of few bytes may unpack to many: they are counted before one of them is."""
-    fields = [field for field in live.runner.signature.inputs.each() if field.kind is Kind.IMAGE]
     pixels = 0
-    for value in (value for field in fields for value in columns[field.name]):
+    for value in (value for column in columns for value in column):
         pixels += pixels_of(value) if isinstance(value, bytes) else 0
         if pixels > limit:
             raise TooLargeError(
