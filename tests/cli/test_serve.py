@@ -37,6 +37,7 @@ def free_port() -> int:
 def serving(port: int, home: Path) -> Iterator[subprocess.Popen[str]]:
     """``orrery serve`` as a process of its own, once it answers."""
     command = [sys.executable, "-m", "orrery.cli.main", "serve", "models:/line", "--port", str(port)]
+    command += ["--allow-host", "line.example"]
     environment = {**os.environ, "ORRERY_HOME": str(home)}
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -67,7 +68,8 @@ def test_it_answers_until_it_is_told_to_stop(number: signal.Signals, code: int, 
     with serving(port, home) as process:
         body = json.dumps({"rows": [{"x": 3.0}]}).encode()
         url = f"http://127.0.0.1:{port}/v1/models/line:predict"
-        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=10) as answer:
+        asked = urllib.request.Request(url, body, headers={"Host": "line.example"})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             assert json.load(answer)["rows"][0]["prediction"] == pytest.approx(7.0, abs=0.1)
         process.send_signal(number)
         printed = process.communicate(timeout=30)[0]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orrery.cli.options import ModelArgument, app_of
+from orrery.serving.online.limits import Limits
 from orrery.serving.online.server import serve as serve_model
 
 
@@ -17,6 +18,10 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
     record: Annotated[bool, typer.Option(help="Keep every prediction, to join it to its outcome.")] = True,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name that requests may call this host by; for a proxy. May be repeated."),
+    ] = None,
 ) -> None:
     """Answer over HTTP with a published model, until Ctrl-C. A moved alias is followed without a pause.
 
@@ -25,7 +30,8 @@ def serve(
       orrery serve models:/prices@challenger --port 9000 --no-record
       curl -s localhost:8080/v1/models/prices:predict -d '{"rows": [{"rooms": 4, "city": "Lyon"}]}'
     """
-    serve_model(model, host=host, port=port, record=record, wait=True)
+    limits = Limits(allowed_hosts=tuple(allow_host or ()))
+    serve_model(model, host=host, port=port, record=record, wait=True, limits=limits)
 
 
 app = app_of(serve)

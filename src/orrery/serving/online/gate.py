@@ -40,7 +40,7 @@ class Gate:
         if found and self.allowed:
             error = BadRequestError(
                 f"The host {found[1].decode():.80} is not served here; {listing(sorted(self.allowed))} are.",
-                hint="Limits(allowed_hosts=[...]) allows others.",
+                hint="Others are allowed by --allow-host, or Limits(allowed_hosts=[...]).",
             )
         said = oip_error if scope["path"].startswith("/v2") else problem
         await said(error, status)(scope, receive, send)
