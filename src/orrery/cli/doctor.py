@@ -31,6 +31,7 @@ PURPOSES = {
     "kafka": "streams of Kafka",
     "mongo": "MongoDB",
     "s3": "files in S3",
+    "http": "files on web servers",
     "kubernetes": "the engine kubernetes",
 }
 """Extra -> what it is for."""
