@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -67,6 +68,23 @@ def stable_key(*parts: object) -> str:
     """
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def code_key(thing: Any) -> str:
+    """A hash of the file in which a user's own function or class stands; nothing for what Orrery ships.
+
+    Part of the key of a run: edited code must not go on from what the old code learnt.
+
+    >>> code_key(Spec)
+    ''
+    """
+    module = inspect.getmodule(thing)
+    if module is None or module.__name__.partition(".")[0] == "orrery":
+        return ""
+    try:
+        return stable_key(inspect.getsource(module))
+    except (OSError, TypeError):  # written at a prompt: its name is all there is
+        return stable_key(module.__name__, getattr(thing, "__qualname__", ""))
 
 
 def settings_error(kind: type[BaseModel], error: ValidationError) -> SettingsError:

@@ -276,3 +276,10 @@ def test_a_missing_extra_of_a_file_system_is_told(monkeypatch: pytest.MonkeyPatc
     for ask in (lambda: read("s3://bucket/x.csv"), lambda: read({"a": [1]}).write("s3://bucket/x.csv")):
         with pytest.raises(MissingExtraError, match=r'pip install "orrery-ml\[s3\]"'):
             ask()
+
+
+@pytest.mark.parametrize("place", ["", "  "])
+def test_an_empty_place_is_not_the_current_folder(place: str) -> None:
+    Path("rows.csv").write_text("a\n1\n")
+    with pytest.raises(SourceError, match="empty"):
+        read(place)

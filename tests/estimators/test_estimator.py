@@ -221,3 +221,9 @@ def test_the_kinds_of_rows_to_fit_on_agree(flowers: Rows) -> None:
     models = [ory.fit(form, "species", learner="linear") for form in forms]
     answers = [model.predict(flowers[:20]) for model in models]
     assert answers[1:] == answers[:1] * 3
+
+
+def test_rows_that_repeat_are_learnt_from_though_none_can_be_held_out() -> None:
+    rows = [{"a": float(i % 3), "y": "yes" if i % 3 > 1 else "no"} for i in range(300)]
+    model = ory.fit(rows, "y", learner="network", epochs=2)
+    assert model.lineage["rows"] == 300

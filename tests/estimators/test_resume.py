@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -60,3 +61,64 @@ def test_a_killed_fit_ends_bit_equal(tmp_path: Path) -> None:
     assert int(first.removeprefix("from step ")) > 0
     assert last == whole.stdout.splitlines()[-1]
     assert [p for p in (tmp_path / "killed").rglob("*") if p.is_file()] == []
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Own(nn.Module):
+    def __init__(self, name, width, classes):
+        super().__init__()
+        self.name, self.first, self.last = name, nn.Linear(width, 8), nn.Linear(8, classes)
+
+    def forward(self, blocks):
+        hidden = torch.relu(self.first(blocks[self.name]))
+        return self.last(CHANGE)
+
+def make(outputs, target):
+    return Own(outputs[0].name, outputs[0].width, target.width)
+"""
+
+
+def test_edited_code_does_not_go_on_from_what_the_old_code_learnt(tmp_path: Path) -> None:
+    """A run is interrupted, the user's own network is edited, and the same call begins anew."""
+    script = """
+import json, sys
+import orrery as ory
+from orrery.training.events import Epoch, Started
+
+started = []
+
+def watch(event):
+    if isinstance(event, Started):
+        started.append(event.resumed_at_step)
+    if sys.argv[1] == "stop" and isinstance(event, Epoch) and event.epoch == 3:
+        return "stop"
+
+rows = [{"a": float(i), "y": "yes" if i % 7 > 3 else "no"} for i in range(200)]
+try:
+    ory.fit(rows, "y", learner="network", module="own:make", epochs=6, observers=[watch], folder=sys.argv[2])
+except ory_error as error:
+    print(json.dumps(str(error)))
+else:
+    print(json.dumps(started))
+""".replace("ory_error", "__import__('orrery.errors').errors.FitError")
+
+    def run(change: str, word: str) -> object:
+        (tmp_path / "own.py").write_text(OWN.replace("CHANGE", change))
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", script, word, str(tmp_path / "run")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    assert run("hidden", "stop") == [0]
+    resumed = run("hidden", "go")
+    assert isinstance(resumed, list)
+    assert resumed[0] > 0
+    assert "another run" in str(run("-hidden", "go"))

@@ -33,7 +33,7 @@ def flat_schema(schema: Any) -> Any:
             if pa.types.is_binary(part.type) or pa.types.is_large_binary(part.type):
                 raise SchemaError(
                     f"The column {name!r} is {part.type}, which CSV cannot hold.",
-                    hint="Write to *.parquet, or leave the column out with without().",
+                    hint="Write to *.parquet, or leave the column out first.",
                 )
             if pa.types.is_struct(field.type):
                 name = _unused(name, used)

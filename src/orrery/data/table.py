@@ -24,7 +24,7 @@ from orrery.data.sources.memory import Memory
 from orrery.data.split import Cuts, Part, Sample, Shares
 from orrery.data.steps import Kinds, Map, Select, Sql, Step, Union, Where
 from orrery.data.variables import expand
-from orrery.errors import SettingsError, listing
+from orrery.errors import SettingsError, SourceError, listing
 from orrery.schema import Kind, Schema
 
 
@@ -53,6 +53,8 @@ def read(
     >>> read({"size": [3, 5], "kind": ["a", "b"]}).where("size > 3").to_rows()
     [{'size': 5, 'kind': 'b'}]
     """
+    if isinstance(place, str) and not place.strip():  # which would be every file of the current folder
+        raise SourceError("The place to read is empty.", hint="Name a file, a folder, or '.' for this one.")
     given = {"query": query, "connection": connection, "on_bad": None if on_bad == "stop" else on_bad}
     options = {**options, **{name: value for name, value in given.items() if value is not None}}
     table = place if isinstance(place, Table) else Table(source_of(place, options, kinds or {}))

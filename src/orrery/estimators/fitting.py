@@ -113,9 +113,13 @@ def _hold_out(resolved: Resolved, validation: Table | None) -> tuple[Table, Tabl
         return resolved.table, None
     stratify = resolved.target.name if resolved.target.kind is Kind.CATEGORY else None
     train, held = resolved.table.split(1.0 - share, stratify=stratify, seed=resolved.estimator.seed)
+    # Equal rows stay together: where few differ, one part may get them all.
+    if not held.head(1).count() or not train.head(1).count():
+        return resolved.table, None
     return train, held
 
 
 def _run_key(resolved: Resolved, validation: Table | None) -> str:
     held: Any = None if validation is None else validation.fingerprint()
-    return stable_key(resolved.estimator.key(), resolved.table.fingerprint(), held)
+    estimator = resolved.estimator
+    return stable_key(estimator.key(), estimator.learner.code(), resolved.table.fingerprint(), held)

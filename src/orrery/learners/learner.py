@@ -53,6 +53,10 @@ class Learner(Choice):
         """
         return self
 
+    def code(self) -> str:
+        """A hash of the user's own code that ``fit`` runs; nothing where it runs none."""
+        return ""
+
     @abstractmethod
     def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:
         """Learn. ``feed.validation`` is held out for early stopping, where there is one."""

@@ -28,6 +28,7 @@ from orrery.learners.learner import Learner, Predictor
 from orrery.learners.network_predictor import NetworkPredictor
 from orrery.networks.inputs import ImageNetwork
 from orrery.schema import Kind, Schema
+from orrery.spec import code_key
 from orrery.training.events import Observer
 from orrery.training.feed import Feed
 from orrery.training.recipe import Recipe
@@ -58,7 +59,8 @@ class Network(Learner):
     kind: Literal["network"] = "network"
     module: Annotated[str | Callable[..., Any] | None, WithJsonSchema({"type": ["string", "null"]})] = None
     """Your own factory ``(outputs, target) -> nn.Module``: a function, or ``package.module:function``. It is
-    imported and run: trusted code only."""
+    imported and run: trusted code only. It must export to ONNX with the operators that
+    ``orrery.networks.graphcheck.OPERATORS`` lists, which is tried before training begins."""
     image: ImageNetwork = "auto"
     """What looks at pictures: a small network up to 64 pixels, ResNet-18 above."""
     width: int = Field(default=128, ge=1, le=8192)
@@ -130,6 +132,15 @@ class Network(Learner):
         return NetworkPredictor.make(
             trained.onnx, trained.weights, card, feed.outputs, feed.target, trained.scale
         )
+
+    def code(self) -> str:
+        """A hash of the file of the user's own factory."""
+        if self.module is None:
+            return ""
+        openmp.load("torch", "The network learner")
+        from orrery.networks.network import find_factory
+
+        return code_key(find_factory(self.module) if isinstance(self.module, str) else self.module)
 
     def _balanced(self, feed: Feed) -> Feed:
         if self.class_weights == "none":

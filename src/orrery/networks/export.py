@@ -141,6 +141,9 @@ def _quiet() -> Iterator[None]:
     """Both exporters talk a good deal, to warnings and to logs."""
     log = logging.getLogger("torch.onnx")
     before = log.level
+    fast = torch.backends.mha.get_fastpath_enabled()
+    # The tracer does not know the fast path of attention, and prints the whole graph to say so.
+    torch.backends.mha.set_fastpath_enabled(False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         log.setLevel(logging.ERROR)
@@ -148,3 +151,4 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             log.setLevel(before)
+            torch.backends.mha.set_fastpath_enabled(fast)

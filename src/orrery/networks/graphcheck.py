@@ -145,7 +145,7 @@ def _check_node(node: _Node, known: _Known) -> None:
         raise ValueError(f"it uses {early[0][:100]!r} before it is there")
     for name, numbers in node.settings.items():
         least = 1 if name in _POSITIVE else -_MOST_SETTING
-        if name != "value_ints" and not all(least <= n <= _MOST_SETTING for n in numbers):
+        if name not in {"value_int", "value_ints"} and not all(least <= n <= _MOST_SETTING for n in numbers):
             raise ValueError(f"{node.operator} has {name} {numbers[:8]}")
     types = [known.types[name] for name in node.inputs]
     if node.operator in _OF_FLOATS and not (types and types[0] in _FLOATS):

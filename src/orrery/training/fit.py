@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from orrery.networks.decoders.number import NumberDecoder
 from orrery.networks.export import export_onnx, made_up
 from orrery.networks.inputs import as_arrays
 from orrery.networks.network import is_picture
+from orrery.spec import code_key
 from orrery.training.device import find_device
 from orrery.training.events import Observer
 from orrery.training.feed import Feed
@@ -61,10 +63,13 @@ def fit_module(
         begin_from(module, weights)
     decoder = decoder_for(feed.target, feed.truth()[0])
     change = Augment(pictures, augment, world.seed) if pictures and augment else None
+    some = feed.take(np.arange(min(_EXAMPLES, feed.rows), dtype=np.int64))
+    arrays = as_arrays(some.blocks, feed.outputs)
+    if code_key(type(module)):  # a user's own: better refused now than after hours
+        export_onnx(copy.deepcopy(module).eval(), decoder, feed.outputs, arrays)
     train(module, decoder, feed, recipe, world, observe, change)
     module = module.cpu().eval()
-    some = feed.take(np.arange(min(_EXAMPLES, feed.rows), dtype=np.int64))
-    onnx = export_onnx(module, decoder, feed.outputs, as_arrays(some.blocks, feed.outputs))
+    onnx = export_onnx(module, decoder, feed.outputs, arrays)
     state = {name: tensor.clone().contiguous() for name, tensor in module.state_dict().items()}
     scale = (decoder.mean, decoder.spread) if isinstance(decoder, NumberDecoder) else None
     return Trained(onnx, save(state), scale)

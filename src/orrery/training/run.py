@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from orrery.networks.augment import Augment
 from orrery.networks.decoders.decoder import Decoder
-from orrery.spec import stable_key
+from orrery.spec import code_key, stable_key
 from orrery.training.checkpoint import pack, unpack
 from orrery.training.events import Observer
 from orrery.training.exchange.exchange import Exchange
@@ -114,9 +114,9 @@ def _key(module: nn.Module, feed: Feed, recipe: Recipe, world: World, augment: A
         weights.update(name.encode())
         weights.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
     settings = recipe.model_dump(exclude={"checkpoint_s"})
-    return stable_key(
-        weights.hexdigest(), feed.fingerprint, feed.seed, settings, world.seed, world.size, repr(augment)
-    )
+    own = code_key(type(module))
+    rows = (feed.fingerprint, feed.seed)
+    return stable_key(weights.hexdigest(), own, *rows, settings, world.seed, world.size, repr(augment))
 
 
 def snapshot(run: Run, state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
