@@ -169,7 +169,7 @@ def test_leaving_a_query_early_leaves_nothing_behind() -> None:
     batches = read(pa.table({"a": np.arange(1_000_000)})).sql("select a from this").batches(10)
     assert next(batches).num_rows == 10
     del batches
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # those of earlier tests may end meanwhile
 
 
 def test_bad_rows_in_memory_are_set_aside() -> None:
