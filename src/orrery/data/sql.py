@@ -6,7 +6,7 @@ The database lives in memory, and may open neither files nor the network: a quer
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sqlglot.errors import SqlglotError
 
 from orrery.aggregate import RecordBatch
 from orrery.data.conditions import Condition
-from orrery.errors import OrreryError, SchemaError, SettingsError
+from orrery.errors import OrreryError, SchemaError, SettingsError, SourceError, did_you_mean, listing
 
 THIS = "this"
 
@@ -199,3 +199,14 @@ def first_line(error: BaseException) -> str:
         return error.message
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__).replace("\x1b[4m", "").replace("\x1b[0m", "")
+
+
+def chosen_table(wanted: str | None, names: Sequence[str], place: str) -> str:
+    """The table of a database that was named, or its only one. Raises SettingsError, SourceError."""
+    table = wanted if wanted is not None else (names[0] if len(names) == 1 else None)
+    if table is None:
+        raise SettingsError(f"{place} has the tables {listing(names)}.", hint="Name one with table=.")
+    if table not in names:
+        hint = did_you_mean(table, names)
+        raise SourceError(f"{place} has no table {table!r}; it has {listing(names)}.", hint=hint)
+    return table

@@ -17,7 +17,7 @@ from orrery.data.rowhash import RowsHash
 from orrery.data.rows import BATCH_ROWS, narrowed
 from orrery.data.source import Partition
 from orrery.data.sources.sqlite_types import quoted
-from orrery.errors import SettingsError, SourceError, did_you_mean, listing
+from orrery.errors import SettingsError, SourceError, did_you_mean
 from orrery.schema import Schema
 from orrery.spec import stable_key
 
@@ -65,12 +65,7 @@ class DuckDb:
                 "from information_schema.tables where table_catalog = current_database() order by 1"
             ).fetchall()
         names = [name for (name,) in found]
-        table = self.table if self.table is not None else (names[0] if len(names) == 1 else None)
-        if table is None:
-            raise SettingsError(f"{self.path} has the tables {listing(names)}.", hint="Name one with table=.")
-        if table not in names:
-            hint = did_you_mean(table, names)
-            raise SourceError(f"{self.path} has no table {table!r}; it has {listing(names)}.", hint=hint)
+        table = sql.chosen_table(self.table, names, str(self.path))
         return "select * from " + ".".join(quoted(part) for part in table.split("."))
 
     @cached_property

@@ -19,7 +19,7 @@ from orrery.data.rowhash import RowsHash
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
 from orrery.data.sources.sqlite_types import Column, decide, quoted
-from orrery.errors import SettingsError, SourceError, did_you_mean, listing
+from orrery.errors import SettingsError, SourceError, did_you_mean
 from orrery.schema import Schema
 from orrery.spec import stable_key
 
@@ -82,12 +82,7 @@ class Sqlite:
         with self._open() as link:
             found = link.execute("select name from sqlite_master where type in ('table', 'view')").fetchall()
         names = sorted(name for (name,) in found if not name.startswith("sqlite_"))
-        table = self.table if self.table is not None else (names[0] if len(names) == 1 else None)
-        if table is None:
-            raise SettingsError(f"{self.path} has the tables {listing(names)}.", hint="Name one with table=.")
-        if table not in names:
-            hint = did_you_mean(table, names)
-            raise SourceError(f"{self.path} has no table {table!r}; it has {listing(names)}.", hint=hint)
+        table = sql.chosen_table(self.table, names, str(self.path))
         return f"select * from {quoted(table)}"
 
     @cached_property
