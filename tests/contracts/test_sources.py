@@ -1,218 +1,44 @@
-"""What every source must do, over every place: the same rows give the same answers wherever they lie."""
+"""What every source must do, over every place: the same rows give the same answers wherever they lie.
+
+The places are in ``places/``, one file per family: each has ``PLACES``, name -> :data:`Place`.
+"""
 
 from __future__ import annotations
 
-import gzip
+import importlib
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import duckdb
 import pandas as pd
-import polars as pl
-import psycopg
-import pyarrow as pa
-import pyarrow.feather as feather
-import pyarrow.orc as orc
-import pyarrow.parquet as pq
 import pytest
-from psycopg import sql as pgsql
-from tests.servers.postgresql import Server, postgresql
-from tests.servers.s3 import s3
+from tests.contracts.rows import ARROW, NAMES, ROWS, SIZE, Place
 from tests.servers.web import Web, web
 
 from orrery.data.table import Table, read
 from orrery.errors import SettingsError, UnknownColumnError
 
-__all__ = ["postgresql", "s3"]
-
-SIZE = 'the "size"'
-NAMES = ("id", SIZE, "城市 😀")
-ROWS: list[dict[str, Any]] = [
-    {
-        "id": i,
-        SIZE: None if i % 7 == 3 else i * 0.25 - 3.5,
-        "城市 😀": None if i % 5 == 4 else f"name '{i % 3}' é",
-    }
-    for i in range(137)
-]
-COLUMNS = {name: [row[name] for row in ROWS] for name in NAMES}
-ARROW = pa.table(
-    {"id": pa.array(COLUMNS["id"], pa.int64()), SIZE: COLUMNS[SIZE], "城市 😀": COLUMNS["城市 😀"]}
-)
-
 Make = Callable[[list[dict[str, Any]]], Table]
 
-
-def arrow_of(rows: list[dict[str, Any]]) -> Any:
-    return pa.Table.from_pylist(rows, ARROW.schema)
-
-
-def place_parquet(rows: list[dict[str, Any]]) -> Table:
-    pq.write_table(arrow_of(rows), "rows.parquet", row_group_size=40)
-    return read("rows.parquet")
-
-
-def place_parquet_folder(rows: list[dict[str, Any]]) -> Table:
-    Path("parts").mkdir(exist_ok=True)
-    for i in range(3):
-        cut = slice(i * len(rows) // 3, (i + 1) * len(rows) // 3)
-        pq.write_table(arrow_of(rows[cut]), f"parts/{i}.parquet")
-    return read("parts")
-
-
-def place_arrow_file(rows: list[dict[str, Any]]) -> Table:
-    with pa.ipc.new_file("rows.arrow", ARROW.schema) as out:
-        out.write_table(arrow_of(rows), 40)
-    return read("rows.arrow")
-
-
-def place_arrow_stream(rows: list[dict[str, Any]]) -> Table:
-    with pa.ipc.new_stream("rows.arrows", ARROW.schema) as out:
-        out.write_table(arrow_of(rows), 40)
-    return read("rows.arrows")
-
-
-def place_feather(rows: list[dict[str, Any]]) -> Table:
-    feather.write_feather(arrow_of(rows), "rows.feather", compression="zstd")
-    return read("rows.feather")
-
-
-def place_orc(rows: list[dict[str, Any]]) -> Table:
-    Path("orc").mkdir(exist_ok=True)
-    for i, cut in enumerate((slice(0, 50), slice(50, None))):
-        orc.write_table(arrow_of(rows[cut]), f"orc/{i}.orc")
-    return read("orc")
-
-
-def csv_text(rows: list[dict[str, Any]]) -> str:
-    def cell(value: object) -> str:
-        return "" if value is None else '"' + str(value).replace('"', '""') + '"'
-
-    lines = [",".join(cell(name) for name in NAMES)]
-    lines += [",".join(cell(row[name]) for name in NAMES) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def place_csv(rows: list[dict[str, Any]]) -> Table:
-    Path("rows.csv").write_text(csv_text(rows), "utf-8")
-    return read("rows.csv", types={"id": "int64", SIZE: "double"})
-
-
-def place_csv_gz(rows: list[dict[str, Any]]) -> Table:
-    Path("rows.csv.gz").write_bytes(gzip.compress(csv_text(rows).encode()))
-    return read("rows.csv.gz", types={"id": "int64", SIZE: "double"})
-
-
-def place_jsonl(rows: list[dict[str, Any]]) -> Table:
-    names = dict.fromkeys(NAMES)
-    lines = [json.dumps({**names, **row}) for row in rows]
-    Path("rows.jsonl").write_text("\n".join(lines) + "\n" if lines else json.dumps(names) + "\n")
-    return read("rows.jsonl", types={"id": "int64", SIZE: "double"}).where("id is not null")
-
-
-def place_sqlite(rows: list[dict[str, Any]]) -> Table:
-    Path("rows.db").unlink(missing_ok=True)
-    link = sqlite3.connect("rows.db")
-    link.execute('create table things (id integer, "the ""size""" real, "城市 😀" text)')
-    link.executemany("insert into things values (?, ?, ?)", [tuple(row[n] for n in NAMES) for row in rows])
-    link.commit()
-    link.close()
-    return read("sqlite:///rows.db", query="select * from things order by id")
-
-
-def place_duckdb(rows: list[dict[str, Any]]) -> Table:
-    Path("rows.duckdb").unlink(missing_ok=True)
-    with duckdb.connect("rows.duckdb") as link:
-        link.register("given", arrow_of(rows))
-        link.execute("create table things as select * from given")
-    return read("duckdb:///rows.duckdb")
-
-
-def place_postgresql(rows: list[dict[str, Any]], server: Server) -> Table:
-    name = f"t_{uuid4().hex}"
-    with psycopg.connect(server.url, autocommit=True) as link:
-        link.execute(
-            pgsql.SQL('create table {} (id bigint, "the ""size""" float8, "城市 😀" text)').format(
-                pgsql.Identifier(name)
-            )
-        )
-        with link.cursor() as cursor:
-            cursor.executemany(
-                pgsql.SQL("insert into {} values (%s, %s, %s)").format(pgsql.Identifier(name)),
-                [tuple(row[n] for n in NAMES) for row in rows],
-            )
-    return read(server.url, query=f"select * from {name} order by id")
-
-
-def place_hive(rows: list[dict[str, Any]]) -> Table:
-    for i in range(3):
-        cut = slice(i * len(rows) // 3, (i + 1) * len(rows) // 3)
-        Path(f"hive/third={i}").mkdir(parents=True, exist_ok=True)
-        pq.write_table(arrow_of(rows[cut]), f"hive/third={i}/part.parquet")
-    return read("hive").select(*NAMES)
-
-
-def place_s3(rows: list[dict[str, Any]], form: str) -> Table:
-    place = f"s3://lake/{uuid4().hex}/rows.{form}?connection=lake"
-    read(arrow_of(rows)).write(place)
-    pinned = {} if form == "parquet" else {"types": {"id": "int64", SIZE: "double"}}
-    return read(place, **pinned)
-
-
-def place_web(rows: list[dict[str, Any]], site: Web, form: str) -> Table:
-    read(arrow_of(rows)).write(f"rows.{form}")
-    site.files[f"/rows.{form}"] = Path(f"rows.{form}").read_bytes()
-    pinned = {} if form == "parquet" else {"types": {"id": "int64", SIZE: "double"}}
-    return read(f"{site.url}/rows.{form}", **pinned)
-
-
-PLACES: dict[str, Make] = {
-    "parquet": place_parquet,
-    "parquet folder": place_parquet_folder,
-    "hive folders": place_hive,
-    "arrow file": place_arrow_file,
-    "arrow stream": place_arrow_stream,
-    "feather": place_feather,
-    "orc folder": place_orc,
-    "csv": place_csv,
-    "csv.gz": place_csv_gz,
-    "jsonl": place_jsonl,
-    "sqlite": place_sqlite,
-    "duckdb": place_duckdb,
-    "arrow": lambda rows: read(arrow_of(rows)),
-    "batch reader": lambda rows: read(arrow_of(rows).to_reader(10)),
-    "pandas": lambda rows: read(arrow_of(rows).to_pandas()),
-    "polars": lambda rows: read(pl.from_arrow(arrow_of(rows))),
-    "columns": lambda rows: read({n: arrow_of(rows).column(n) for n in NAMES}),
+PLACES: dict[str, Place] = {
+    name: place
+    for file in sorted(Path(__file__).with_name("places").glob("*.py"))
+    for name, place in importlib.import_module(f"tests.contracts.places.{file.stem}").PLACES.items()
 }
 
 
-FAR = ["postgresql", "s3 parquet", "s3 csv.gz", "http parquet", "http csv"]
+@pytest.fixture
+def site() -> Iterator[Web]:
+    """A web server of this test."""
+    with web() as running:
+        yield running
 
 
-@pytest.fixture(params=[*PLACES, *FAR])
-def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+@pytest.fixture(params=PLACES)
+def make(request: pytest.FixtureRequest) -> Make:
     """How rows are put in one place, and read from there."""
-    place, _, form = request.param.partition(" ")
-    if place == "s3":
-        monkeypatch.setenv("ORRERY_CONNECTION__LAKE", request.getfixturevalue("s3").connection())
-        yield lambda rows: place_s3(rows, form)
-    elif place == "http":
-        with web() as site:
-            yield lambda rows: place_web(rows, site, form)
-    else:
-        yield _near(request)
-
-
-def _near(request: pytest.FixtureRequest) -> Make:
-    if request.param == "postgresql":
-        server = request.getfixturevalue("postgresql")
-        return lambda rows: place_postgresql(rows, server)
-    return PLACES[request.param]
+    return lambda rows: PLACES[request.param](rows, request.getfixturevalue)
 
 
 def rows_of(table: Table) -> list[dict[str, Any]]:

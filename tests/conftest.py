@@ -1,4 +1,4 @@
-"""Servers for the tests of data."""
+"""The servers of all tests: each starts when the first test asks for it, and serves them all."""
 
 from __future__ import annotations
 
