@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tests.servers.kafka import kafka
 from tests.servers.postgresql import postgresql
 from tests.servers.s3 import s3
 
-__all__ = ["postgresql", "s3"]
+__all__ = ["kafka", "postgresql", "s3"]
