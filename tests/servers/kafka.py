@@ -107,7 +107,14 @@ class Kafka:
 
     def start(self) -> None:
         """Start it; returns when it answers."""
-        java = ["java", *_QUICK, "-cp", maven.classpath("kafka"), "kafka.Kafka"]
+        java = [
+            "java",
+            *_QUICK,
+            f"-Djava.io.tmpdir={self.folder}",
+            "-cp",
+            maven.classpath("kafka"),
+            "kafka.Kafka",
+        ]
         self.programs.append(programs.start([*java, f"{self.folder}/server.properties"], self.folder))
         client = self.admin()
         programs.wait_until(lambda: client.list_topics(timeout=1), self.programs[0], self.folder)
