@@ -8,10 +8,10 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format bench clean lock
+.PHONY: help setup demo test test-fast check format bench clean lock servers servers-start servers-stop
 
 help:  ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## set up .venv and install Orrery with everything that one machine needs
 
@@ -41,6 +41,15 @@ format: setup  ## format the code
 
 bench: setup  ## every claim of speed beside its reference; one with ONLY=loop
 	@$(BIN)/python -m benchmarks.harness $(ONLY)
+
+servers: setup  ## fetch the servers that the tests start, ahead of time; some with ONLY="kafka s3"
+	@$(BIN)/python -m scripts.servers fetch $(ONLY)
+
+servers-start: setup  ## start them to play with; their addresses are in build/servers/NAME.env
+	@$(BIN)/python -m scripts.servers start $(ONLY)
+
+servers-stop:  ## stop them; nothing is left behind
+	@$(BIN)/python -m scripts.servers stop $(ONLY)
 
 clean:  ## remove what building and testing left, but not .venv
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
