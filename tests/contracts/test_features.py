@@ -123,6 +123,8 @@ CASES = [
     Case("date of texts", Date(columns=BOTH), pa.string(), moments.map(dt.datetime.isoformat)),
     Case("image", Image(columns=(FIRST,)), pa.binary(), pictures),
     Case("image in grey", Image(columns=(FIRST,), height=4, width=5, channels=1), pa.binary(), pictures),
+    Case("image, fast", Image(columns=(FIRST,), resize="bilinear"), pa.binary(), pictures),
+    Case("image, clear", Image(columns=(FIRST,), channels=4), pa.binary(), pictures),
     Case(
         "vector", Vector(columns=(FIRST,)), pa.list_(pa.float64()), st.lists(numbers, min_size=3, max_size=3)
     ),

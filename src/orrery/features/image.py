@@ -43,9 +43,11 @@ class ImageTransform(Transform):
         shape: tuple[int, int, int],
         mean: NDArray[np.float64],
         std: NDArray[np.float64],
+        resize: codec.Resize = "antialias",
     ) -> None:
         self.inputs = inputs
         self.shape = shape  # channels, height, width
+        self.resize = resize
         self.mean = mean  # per channel, of values 0 to 255
         self.std = std
         self.outputs = (
@@ -64,12 +66,15 @@ class ImageTransform(Transform):
         """uint8 [n, c, h, w]. Raises BadRowError that names the row."""
         channels, height, width = self.shape
         out = np.empty((len(columns[0]), *self.shape), np.uint8)
+        pixels = np.empty((height, width, channels), np.uint8)
+        settings = codec.Decoding(self.resize)
         for i, data in enumerate(columns[0]):
             if data is None:
                 out[i] = np.rint(self.mean)[:, None, None]
                 continue
             try:
-                out[i] = codec.decode(data, height=height, width=width, channels=channels)
+                codec.decode_into(data, pixels, settings=settings)
+                out[i] = pixels.transpose(2, 0, 1)
             except BadRowError as error:
                 found = bad_row(self.inputs[0], i, error.message)
                 found.hint = error.hint
@@ -78,12 +83,12 @@ class ImageTransform(Transform):
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The size and the colours."""
-        values = {"inputs": list(self.inputs), "shape": list(self.shape)}
+        values = {"inputs": list(self.inputs), "shape": list(self.shape), "resize": self.resize}
         return values, {"mean": state.arrow_floats(self.mean), "std": state.arrow_floats(self.std)}
 
     @classmethod
     def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
-        """Checked. Raises ModelFormatError."""
+        """Checked. Raises ModelFormatError, and MissingExtraError for a package that resizes."""
         inputs = state.columns(values)
         shape = values.get("shape")
         if len(inputs) != 1 or not isinstance(shape, list) or len(shape) != 3:
@@ -91,9 +96,13 @@ class ImageTransform(Transform):
         sizes = dict(zip(("channels", "height", "width"), shape, strict=True))
         channels, height, width = (state.whole(sizes, name, 1, _LARGEST) for name in sizes)
         mean, std = (state.floats(arrays, name, channels) for name in ("mean", "std"))
-        if channels not in (1, 3) or mean.min() < 0 or mean.max() > 255 or std.min() <= 0:
+        resize = values.get("resize", "antialias")
+        if resize not in codec.RESIZES:
+            raise state.broken("pictures are resized in a way that is not known")
+        codec.Decoding(resize).check()
+        if channels not in (1, 3, 4) or mean.min() < 0 or mean.max() > 255 or std.min() <= 0:
             raise state.broken("the channels or colours of a picture are not of this world")
-        return cls(inputs, (channels, height, width), mean, std)
+        return cls(inputs, (channels, height, width), mean, std, resize)
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,10 @@ class Image(Feature):
     """In pixels; unset, that of the most common size."""
     width: int | None = Field(default=None, ge=1, le=_LARGEST)
     """In pixels; unset, that of the most common size."""
-    channels: Literal[1, 3] | None = None
-    """1 grey, 3 colour; unset, colour if any picture has it."""
+    channels: Literal[1, 3, 4] | None = None
+    """1 grey, 3 colour, 4 with transparency; unset, colour if any picture has it."""
+    resize: codec.Resize = "antialias"
+    """``bilinear`` is many times faster, needs the extra ``images``, and is then needed for serving too."""
     largest: int = Field(default=224, ge=1, le=_LARGEST)
     """The longer side, at most, where the size is learnt."""
 
@@ -180,7 +191,9 @@ class Image(Feature):
     def _pixels(self, data: bytes) -> Pixels:
         height, width, channels = codec.size(data)
         height, width = _within(height, width, self.largest)
-        x = codec.decode(data, height=height, width=width, channels=self.channels or channels)
+        x = codec.decode(
+            data, height=height, width=width, channels=self.channels or channels, resize=self.resize
+        )
         flat = x.reshape(len(x), -1).astype(np.int64)
         sums, squares = flat.sum(axis=1), (flat * flat).sum(axis=1)
         return Pixels(flat.shape[1], tuple(sums.tolist()), tuple(squares.tolist()))
@@ -198,7 +211,8 @@ class Image(Feature):
         height, width = _within(*common[:2], self.largest) if common else _FALLBACK
         channels: int = self.channels or max((size[2] for size in summary.sizes), default=1)
         mean, std = _colours(summary.sample.values(), channels)
-        return ImageTransform(self.columns, (channels, self.height or height, self.width or width), mean, std)
+        shape = (channels, self.height or height, self.width or width)
+        return ImageTransform(self.columns, shape, mean, std, self.resize)
 
 
 def _within(height: int, width: int, largest: int) -> tuple[int, int]:
