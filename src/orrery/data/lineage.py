@@ -8,7 +8,7 @@ from typing import Any
 
 from orrery.data.pipeline import Pipeline
 from orrery.data.source import Source
-from orrery.data.steps import Step, Union
+from orrery.data.steps import Step, tables_of, told
 from orrery.data.variables import unfilled
 from orrery.spec import stable_key
 
@@ -54,4 +54,5 @@ class Traceable:
 
 
 def _key(step: Step) -> dict[str, Any]:
-    return {"step": "union", "table": step.other.fingerprint()} if isinstance(step, Union) else step.to_dict()
+    others = [table.fingerprint() for table in tables_of(step)]
+    return {**told(step), "tables": others} if others else told(step)

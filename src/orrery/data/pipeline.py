@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
+from orrery.data import sql_there
 from orrery.data.source import Source
-from orrery.data.steps import Kinds, Select, Sql, Step, Where, with_meaning
+from orrery.data.steps import Kinds, Select, Sql, Step, Where
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class Pipeline:
             needs.insert(0, step.reads(needs[0], have))
         return needs
 
+    def is_plain(self) -> bool:
+        """Whether the rows are the source's own: all steps are its columns and its condition."""
+        return all(isinstance(step, (Select, Kinds)) for step in self.steps)
+
     def _source_rows(self, columns: Sequence[str]) -> Iterator[RecordBatch]:
         everything = list(columns) == list(self.schemas[0].names)
         for partition in self.source.partitions():
@@ -53,7 +58,7 @@ class Pipeline:
 
     def count(self) -> int:
         """How many rows come out; asked of the place where it knows."""
-        if all(isinstance(step, (Select, Kinds)) for step in self.steps):
+        if self.is_plain():
             count = getattr(self.source, "count", None)
             known = count(self.where) if count is not None else None
             if known is not None:
@@ -68,27 +73,21 @@ def build(source: Source, steps: Sequence[Step]) -> Pipeline:
     where: list[str] = []
     leading = True  # so far only steps that the source can take
     for step in steps:
-        after = step.schema(schemas[-1]) if not isinstance(step, Sql) or not leading else None
         if isinstance(step, Where) and leading:
             # Names resolved here: later columns of other spelling cannot be meant.
             where.append(f"({step.parsed(schemas[-1]).sql('duckdb')})")
             continue
         if isinstance(step, Sql) and leading:
-            asked = _asked(source, step.query, schemas[-1].names, " and ".join(where) or None)
+            asked = sql_there.asked(source, step, schemas[-1], " and ".join(where) or None)
             if asked is not None:
-                meaning = with_meaning(asked.schema().arrow(), schemas[-1])
+                meaning = step.with_meaning(asked.schema().arrow(), schemas[-1])
                 source, kept, where, schemas = asked, [], [], [meaning]
                 continue
-            after = step.schema(schemas[-1])
+        after = step.schema(schemas[-1])
         leading = leading and isinstance(step, (Select, Kinds))
         kept.append(step)
         schemas.append(after)
     return Pipeline(source, " and ".join(where) or None, tuple(kept), tuple(schemas))
-
-
-def _asked(source: Source, query: str, names: Sequence[str], where: str | None) -> Any:
-    ask = getattr(source, "ask", None)
-    return ask(query, tuple(names), where) if ask is not None else None
 
 
 def _as_schema(batch: RecordBatch, schema: Any) -> RecordBatch:

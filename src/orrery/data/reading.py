@@ -113,9 +113,8 @@ class Readable:
                     pass
             found.append(bad.table())
         for step in self.steps:
-            if isinstance(step, steps.Union):
-                found.append(step.other.quarantined().to_arrow())
-            elif isinstance(step, Pictures):
+            found += [table.quarantined().to_arrow() for table in steps.tables_of(step)]
+            if isinstance(step, Pictures):
                 self.count()  # looks at every picture
                 found.append(step.bad.table())
         return self._of(pa.concat_tables(found))

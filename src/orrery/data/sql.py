@@ -1,15 +1,16 @@
 """SQL on this machine, by DuckDB: conditions on batches, and queries on a whole table called ``this``.
 
-The database lives in memory, and may open neither files nor the network: a query sees its table only.
+The database lives in memory, and may open neither files nor the network: a query sees its tables only. What
+it keeps at a time stays under ``ORRERY_SQL__MOST_GIB``; larger sorts and joins go to a scratch folder.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import duckdb
@@ -20,7 +21,8 @@ from sqlglot.errors import SqlglotError
 
 from orrery.aggregate import RecordBatch
 from orrery.data.conditions import Condition
-from orrery.errors import OrreryError, SchemaError, SettingsError, SourceError, did_you_mean, listing
+from orrery.errors import OrreryError, SettingsError, SourceError, did_you_mean, listing
+from orrery.settings import sql_most_bytes
 
 THIS = "this"
 
@@ -35,6 +37,7 @@ def connect(file: str | None = None) -> Any:
         config={
             # Its own, made and removed when needed: what lies in the folder may be read by a query.
             "temp_directory": str(Path(tempfile.gettempdir()) / f"orrery-sql-{uuid4().hex}"),
+            "memory_limit": f"{sql_most_bytes()}B",
             "python_enable_replacements": "false",
             # Nothing is fetched from the network, and the same extensions are there everywhere.
             "autoinstall_known_extensions": "false",
@@ -110,87 +113,47 @@ def own_query(text: str, dialect: str) -> str:
 _EXAMPLE = "Write it like: select kind, avg(size) as size from this group by kind."
 
 
-def check_tables(tree: Any, text: str) -> None:
-    """Raises SettingsError where a query reads any table but ``this`` and its own CTEs."""
-    known = {cte.alias_or_name.casefold() for cte in tree.find_all(exp.CTE)} | {THIS}
+class Query(str):
+    """The text of a query that a place answers, and the queries behind the other tables that it names."""
+
+    tables: Mapping[str, str]
+
+    @classmethod
+    def of(cls, text: str, tables: Mapping[str, str]) -> Self:
+        """``tables``: the name of another table -> its rows, as a query in the place's own words."""
+        made = cls(text)
+        made.tables = dict(tables)
+        return made
+
+
+def check_tables(tree: Any, text: str, others: Iterable[str] = ()) -> None:
+    """Raises SettingsError where a query reads any table but ``this``, ``others`` and its own CTEs."""
+    known = {THIS, *(name.casefold() for name in others)}
+    known |= {cte.alias_or_name.casefold() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier) or table.name.casefold() not in known or table.db:
             raise SettingsError(
-                f"The query {text!r} reads {table.sql(dialect='duckdb')!r}; it may only read 'this'.",
-                hint="Read the other place as a table of its own, and use union.",
+                f"The query {text!r} reads {table.sql(dialect='duckdb')!r}; it may only read "
+                f"{listing(dict.fromkeys((THIS, *others)))}.",
+                hint=f"Give another table by its name: table.sql(query, {table.name or 'other'}=read(…)).",
             )
-
-
-class Failed(Exception):  # noqa: N818 - carries an error out of DuckDB, and is unpacked at once
-    """An error raised by the rows' own source while DuckDB was reading them."""
-
-
-def run_query(
-    batches: Iterator[RecordBatch], schema: Any, text: str, rows: int = 65_536
-) -> Iterator[RecordBatch]:
-    """The rows that a query on ``this`` gives, as they come."""
-    check_names(schema)
-    errors: list[BaseException] = []
-
-    def watched() -> Iterator[RecordBatch]:
-        # DuckDB turns an error of its input into text; keep the error itself.
-        try:
-            yield from (batch.cast(schema) if batch.schema != schema else batch for batch in batches)
-        except BaseException as error:
-            errors.append(error)
-            raise
-
-    with connect() as database:
-        database.register(THIS, pa.RecordBatchReader.from_batches(schema, watched()))
-        try:
-            yield from database.sql(text).to_arrow_reader(rows)
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
-            if errors:
-                raise errors[0] from None
-            raise SettingsError(f"The query {text!r} failed: {first_line(error)}") from None
-
-
-def query_schema(schema: Any, text: str) -> Any:
-    """The columns that a query on ``this`` would give, found without rows."""
-    check_names(schema)
-    check_tables(check_query(text), text)
-    with connect() as database:
-        database.register(THIS, schema.empty_table())
-        try:
-            return database.sql(text).to_arrow_table().schema
-        except duckdb.BinderException as error:
-            raise SchemaError(f"The query {text!r} does not fit the table: {first_line(error)}") from None
-        except duckdb.Error as error:
-            raise SettingsError(f"The query {text!r} cannot run: {first_line(error)}") from None
 
 
 def inlined(text: str, rows: str, dialect: str) -> str:
     """A query on ``this`` as one of a database, in its dialect; ``rows`` is the query behind ``this``."""
+    queries = {THIS: rows, **(text.tables if isinstance(text, Query) else {})}
     tree = check_query(text, dialect)
-    check_tables(tree, text)
+    check_tables(tree, text, queries)
+    behind = {name.casefold(): query for name, query in queries.items()}
+    own = {cte.alias_or_name.casefold() for cte in tree.find_all(exp.CTE)}
     for table in list(tree.find_all(exp.Table)):
-        if table.name.casefold() == THIS:
-            inner = exp.Subquery(this=sqlglot.parse_one(rows, read=dialect))
-            inner.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias or THIS)))
+        name = table.name.casefold()
+        if name in behind and name not in own:
+            inner = exp.Subquery(this=sqlglot.parse_one(behind[name], read=dialect))
+            inner.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias or table.name)))
+            inner.set("joins", table.args.get("joins"))
             table.replace(inner)
     return str(tree.sql(dialect=dialect))
-
-
-def check_names(schema: Any) -> None:
-    """SQL does not tell ``Age`` from ``age``. Raises SchemaError where two columns differ only so.
-
-    And it knows no table without columns.
-    """
-    if not schema.names:
-        raise SchemaError("The table has no columns, so no query can be asked of it.")
-    seen: dict[str, str] = {}
-    for name in schema.names:
-        other = seen.setdefault(name.casefold(), name)
-        if other != name:
-            raise SchemaError(
-                f"The columns {other!r} and {name!r} differ only in case, which SQL does not see.",
-                hint="Leave one out with without(), or rename it with map().",
-            )
 
 
 def first_line(error: BaseException) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
-from orrery.data import conditions, sql
+from orrery.data import conditions, sql, sql_dialects
+from orrery.data.sql_tables import Rows, query_schema, run_query
 from orrery.errors import SchemaError, UnknownColumnError
 from orrery.schema import Field, Kind
 
@@ -144,20 +145,38 @@ class Union:
         yield from batches
         yield from self.other.batches(columns=list(wanted))
 
+    def tables(self) -> Sequence[Any]:
+        """The other table."""
+        return [self.other]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values; the other table whole."""
-        return {"step": "union", "table": self.other.to_dict()}
+        return {**self.told(), "table": self.other.to_dict()}
+
+    def told(self) -> dict[str, Any]:
+        """Plain values without the other table."""
+        return {"step": "union"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sql:
-    """A query on a table called ``this``."""
+    """A query on a table called ``this``, and on others by their names."""
 
     query: str
+    others: tuple[tuple[str, Any], ...] = ()
+    dialect: str | None = None
+    """The SQL that the query is written in; None where it is that of the place that answers."""
 
     def schema(self, have: Any) -> Any:
         """The columns of the answer."""
-        return with_meaning(sql.query_schema(have, self.query), have)
+        found = query_schema(self._schemas(have), self.text("duckdb", have))
+        return self.with_meaning(found, have)
+
+    def with_meaning(self, found: Any, have: Any) -> Any:
+        """The columns of the answer; those that kept name and type mean what they meant."""
+        for known in self._schemas(have).values():
+            found = with_meaning(found, known)
+        return found
 
     def reads(self, wanted: Sequence[str], have: Any) -> list[str]:
         """All: what the query uses is its own business."""
@@ -165,11 +184,32 @@ class Sql:
 
     def run(self, batches: Batches, have: Any, wanted: Sequence[str]) -> Batches:
         """The answer, once the query has seen what it needs."""
-        return sql.run_query((b.select(have.names) for b in batches), have, self.query)
+        tables = {sql.THIS: Rows(have, (b.select(have.names) for b in batches))}
+        for name, table in self.others:
+            tables[name] = Rows(table.schema.arrow(), table.batches())
+        return run_query(tables, self.text("duckdb", have))
+
+    def text(self, dialect: str, have: Any) -> str:
+        """The query for a place of this dialect. Raises SettingsError where rows could differ there."""
+        if self.dialect is None:
+            return self.query
+        return sql_dialects.translated(self.query, self.dialect, dialect, self._schemas(have))
+
+    def _schemas(self, have: Any) -> dict[str, Any]:
+        return {sql.THIS: have, **{name: table.schema.arrow() for name, table in self.others}}
+
+    def tables(self) -> Sequence[Any]:
+        """The other tables."""
+        return [table for _, table in self.others]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"step": "sql", "query": self.query}
+        """Plain values; other tables whole."""
+        others = {name: table.to_dict() for name, table in self.others}
+        return {**self.told(), **({"tables": others} if others else {})}
+
+    def told(self) -> dict[str, Any]:
+        """Plain values without the other tables."""
+        return {"step": "sql", "query": self.query, **({"dialect": self.dialect} if self.dialect else {})}
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +266,18 @@ class Map:
     def to_dict(self) -> dict[str, Any]:
         """Plain values: the function's name, and a hash of its code."""
         return {"step": "map", "function": name_of(self.function), "code": code_key(self.function)}
+
+
+def tables_of(step: Step) -> Sequence[Any]:
+    """The other tables that a step reads."""
+    tables = getattr(step, "tables", None)
+    return tables() if tables is not None else ()
+
+
+def told(step: Step) -> dict[str, Any]:
+    """What a step is, in plain values; without other tables, which may have no address."""
+    tell: Callable[[], dict[str, Any]] = getattr(step, "told", step.to_dict)
+    return tell()
 
 
 def positions(have: Any, names: Sequence[str]) -> list[int]:

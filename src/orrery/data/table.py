@@ -14,6 +14,7 @@ from typing import Any
 from orrery.aggregate import RecordBatch
 from orrery.data import conditions, views, writer
 from orrery.data.address import source_of
+from orrery.data.as_of import AsOf
 from orrery.data.lineage import Traceable
 from orrery.data.pictures import Pictures
 from orrery.data.pipeline import Pipeline, build
@@ -22,6 +23,7 @@ from orrery.data.reading import Readable
 from orrery.data.source import Source
 from orrery.data.sources.memory import Memory
 from orrery.data.split import Cuts, Part, Sample, Shares
+from orrery.data.sql import THIS
 from orrery.data.steps import Kinds, Map, Select, Sql, Step, Union, Where
 from orrery.data.variables import expand
 from orrery.errors import SettingsError, SourceError, listing
@@ -102,12 +104,44 @@ class Table(Readable, Traceable):
         """The rows for which an SQL condition is true: ``age > 30 and "home town" = 'Oslo'``."""
         return self._then(Where(condition))
 
-    def sql(self, query: str) -> Table:
-        """The answer to a query on a table called ``this``.
+    def sql(self, query: str, *, dialect: str | None = None, **tables: Table) -> Table:
+        """The answer to a query on a table called ``this``, and on others by the names they are given.
 
-        Asked of the database where the rows lie in one, in its own dialect; of DuckDB anywhere else.
+        Asked of the database where all the rows lie in one, in its own dialect; of DuckDB anywhere else,
+        larger than memory too. ``dialect`` says what the query is written in (``duckdb``, ``postgres``,
+        ``mysql``, ``sqlite``, ``spark``), and it is put into the words of the place, so that rows are equal
+        wherever they lie; what could come out otherwise is an error (:mod:`orrery.data.sql_dialects`).
+
+        >>> sales, shops = read({"shop": [1, 1], "sum": [5, 9]}), read({"shop": [1], "town": ["Oslo"]})
+        >>> sales.sql("select town, sum from this join s using (shop) where sum > 5", s=shops).to_rows()
+        [{'town': 'Oslo', 'sum': 9}]
         """
-        return self._then(Sql(query))
+        return self._then(Sql(query, _named(tables), dialect))
+
+    def as_of(
+        self,
+        features: Table,
+        *,
+        on: str,
+        by: str | Sequence[str],
+        tolerance: str | float | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Table:
+        """These rows, each with the latest row of ``features`` known at its time: never one of the future.
+
+        ``on`` is the time and ``by`` names what the rows are about, in both tables. Every row stays, in its
+        order; without a match its new columns are missing. Of several rows of the same time the last one
+        counts. ``tolerance`` is how old a match may be: ``"7d"``, ``"90min"``, or a number where ``on`` is
+        one. ``columns`` are those of ``features`` to add; by default all others.
+
+        >>> sales = read({"shop": [1, 1], "day": [3, 9]})
+        >>> prices = read({"shop": [1, 1], "day": [2, 9], "price": [5, 6]})
+        >>> sales.as_of(prices, on="day", by="shop").to_rows()
+        [{'shop': 1, 'day': 3, 'price': 5}, {'shop': 1, 'day': 9, 'price': 6}]
+        """
+        return self._then(
+            AsOf(features, on, _names(by), tolerance, None if columns is None else tuple(columns))
+        )
 
     def map(self, function: Callable[[RecordBatch], RecordBatch], schema: Any = None) -> Table:
         """A function of each record batch. ``schema`` (Arrow) says what it gives, if trying it does not."""
@@ -198,6 +232,18 @@ class Table(Readable, Traceable):
         return Table(Memory(rows))
 
 
+def _named(tables: Mapping[str, Table]) -> tuple[tuple[str, Table], ...]:
+    """The other tables of a query. Raises SettingsError for what is no table, or is called ``this``."""
+    for name, table in tables.items():
+        if not isinstance(table, Table):
+            raise SettingsError(f"{name}={table!r:.80} is no table.", hint=f"Give {name}=read(…).")
+        if name.casefold() == THIS:
+            raise SettingsError(
+                "'this' is the table that sql() is called on; call the other one something else."
+            )
+    return tuple(tables.items())
+
+
 def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     return () if names is None else (names,) if isinstance(names, str) else tuple(names)
 
@@ -227,7 +273,12 @@ def _rebuilt(table: Table, step: dict[str, Any]) -> Table:
     if name == "part":
         part = int(step.pop("part"))
         return table.split(tuple(step.pop("ratio")), **step)[part]
-    if name in ("where", "sql", "sample"):
+    if name == "sql":
+        others = {key: Table.from_dict(other) for key, other in step.get("tables", {}).items()}
+        return table.sql(step["query"], dialect=step.get("dialect"), **others)
+    if name == "as_of":
+        return table.as_of(Table.from_dict(step.pop("table")), **step)
+    if name in ("where", "sample"):
         made: Table = getattr(table, name)(**step)
         return made
     raise SettingsError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from orrery.data.steps import told
 from orrery.display import Both, Html, figure, fragment, percent, spark, table_html, text_table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _COLUMNS = 20
 
 def line(table: Table) -> str:
     """One line; nothing is read for it."""
-    verbs = [str(step.to_dict()["step"]) for step in table.steps if type(step).__name__ != "Union"]
+    verbs = [str(told(step)["step"]) for step in table.steps]
     return f"Table({', '.join([repr(table.source), *verbs])})"
 
 
