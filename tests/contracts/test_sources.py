@@ -177,4 +177,4 @@ def test_a_table_shows_itself(make: Make) -> None:
     table = make(ROWS)
     assert "Table(" in repr(table)
     assert "城市 😀" in table._repr_html_()
-    assert "column" in table.where("id > 3").explain()
+    assert "column" in str(table.where("id > 3").explain())

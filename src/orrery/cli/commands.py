@@ -21,7 +21,7 @@ COMMANDS: dict[str, Command] = dict(
     [
         _command("Start", "init", "Make a new project from an example."),
         _command("Start", "doctor", "Say what is installed here, and what is missing for what."),
-        _command("Data", "data", "Look at rows where they lie: head, describe, schema."),
+        _command("Data", "data", "Look at rows where they lie: head, describe, schema, explain."),
         _command("Models", "fit", "Learn a model that predicts one column from the others."),
         _command("Models", "evaluate", "Judge a model on rows it has not seen."),
         _command("Models", "predict", "Add predictions to rows."),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from orrery.cli.options import DataArgument, Kinds, Output, Query, Reading, Where, help_of, new_app
-from orrery.cli.output import Format, show, tell
+from orrery.cli.output import Format, say, show, tell
 from orrery.cli.tables import open_table
 from orrery.data.profile import ColumnProfile
 from orrery.data.views import or_date
@@ -74,6 +74,30 @@ def schema(
     show(rows, output, columns=["name", "type", *(["kind"] if any(f.kind for f in fields) else [])])
 
 
+def explain(
+    data: DataArgument,
+    query: Query = None,
+    where: Where = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", help="Only this column. May be given several times.")
+    ] = None,
+    option: Reading = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Say what reading would do: what is pushed down to the place, and how many bytes would be read.
+
+    Examples:
+      orrery data explain rows.parquet --where "price > 100" --column price
+      orrery data explain 'logs/*.parquet' --output json | jq .to_read_bytes
+    """
+    table = open_table(data, query, where=where, options=option)
+    plan = (table.select(column) if column else table).explain()
+    if output is Format.TABLE:
+        say(str(plan))
+    else:
+        show(plan.to_dict(), output)
+
+
 def _row(column: ColumnProfile) -> dict[str, Any]:
     def figure(name: str) -> str:
         value = or_date(column)(name)
@@ -92,5 +116,5 @@ def _row(column: ColumnProfile) -> dict[str, Any]:
     }
 
 
-for _function in (head, describe, schema):
+for _function in (head, describe, schema, explain):
     app.command(help=help_of(_function))(_function)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from orrery.data.explain import Explanation, explained
 from orrery.data.pipeline import Pipeline
 from orrery.data.source import Source
 from orrery.data.steps import Step, tables_of, told
@@ -36,21 +37,9 @@ class Traceable:
         kept: dict[str, Any] = unfilled(plan)
         return kept
 
-    def explain(self) -> str:
-        """What the place does itself, what is done here, and how much was read from it so far."""
-        pipeline = self._pipeline
-        pushed = getattr(pipeline.source, "pushed", None)
-        taken = pushed(pipeline.where) if pushed is not None and pipeline.where is not None else ""
-        columns = pipeline.needs(pipeline.schema.names)[0]
-        lines = [
-            f"from     {pipeline.source!r}",
-            f"columns  {len(columns)} of {len(pipeline.schemas[0].names)}",
-            *([f"where    {pipeline.where}"] if pipeline.where else []),
-            *([f"there    {taken}"] if taken else []),
-            *[f"then     {step.to_dict()}" for step in pipeline.steps],
-            f"read     {getattr(pipeline.source, 'bytes_read', 0):,} bytes so far",
-        ]
-        return "\n".join(lines)
+    def explain(self) -> Explanation:
+        """What the place does itself, what is done here, and the bytes that takes; reads no rows."""
+        return explained(self._pipeline)
 
 
 def _key(step: Step) -> dict[str, Any]:

@@ -26,8 +26,10 @@ class Source(Protocol):
 
     A source may also have: ``bad``, a :class:`~orrery.data.quarantine.BadRows`; ``bytes_read``, a counter
     of what it took from the place; ``count(where)``, rows found without reading them, or None;
-    ``ask(query)``, the same place answering an SQL query on the table ``this``, or None; ``pushed(where)``,
-    the parts of a condition that the place itself can apply, for people.
+    ``ask(query, columns, where)``, the same place answering an SQL query on the table ``this``, or None, its
+    ``dialect`` (sqlglot's name of the SQL it speaks) beside it; ``pushed(where)``, the parts of a condition
+    that the place itself can apply, for people; ``bytes_to_read(columns, where)``, what reading those would
+    take, found without reading rows, or None.
     """
 
     def schema(self) -> Schema:

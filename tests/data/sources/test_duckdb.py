@@ -54,12 +54,12 @@ def test_types_are_kept() -> None:
 
 def test_conditions_and_queries_are_answered_there(shop: str) -> None:
     table = read(shop, table="sales").where("lower(cast(kind as text)) = '2' and price < 10").select("id")
-    assert "there" in table.explain()
+    assert "there" in str(table.explain())
     assert [row["id"] for row in table.to_rows()] == [2, 5, 8, 11, 14, 17]
     assert table.source.bytes_read < 100  # type: ignore[attr-defined]
     answer = read(shop, table="sales").where("id < 9").sql("select kind, count(*) as n from this group by 1")
     assert sorted(row["kind"] for row in answer.to_rows()) == [0, 1, 2]
-    assert answer.explain().splitlines()[-1] != "read     0 bytes so far"
+    assert answer.explain().bytes_read != 0
     assert read(shop, table="old.sales").to_rows() == [{"id": 7}]
     assert read(shop, query="select sum(id) as s from sales").to_rows() == [{"s": 499500}]
 

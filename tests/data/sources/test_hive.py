@@ -40,7 +40,7 @@ def test_folders_that_cannot_match_are_not_opened(sales: Path) -> None:
     everything = read(sales)
     everything.to_rows()
     assert one_row_group * 6 == everything.source.bytes_read  # type: ignore[attr-defined]
-    assert "there" in table.explain()
+    assert "there" in str(table.explain())
 
 
 def test_conditions_on_folders_and_rows_together(sales: Path) -> None:
@@ -49,7 +49,7 @@ def test_conditions_on_folders_and_rows_together(sales: Path) -> None:
     assert read(sales).where("city is null or year < 2024").where("1 = 1").count() == 8
     (part, *_) = read(sales).source.partitions()
     rest = [b.num_rows for b in read(sales).source.read(part, ["year"], "year = 2023", start=1)]
-    assert rest == [1]
+    assert sum(rest) == 5
 
 
 def test_globs_name_columns_too_and_single_files_none(sales: Path) -> None:

@@ -83,7 +83,7 @@ def test_credentials_come_from_the_environment(lake: str, s3: S3, monkeypatch: p
 def test_secrets_are_shown_nowhere(lake: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     table = read(ROWS).write(f"{lake}/rows.parquet?connection=lake").where("a > 1")
-    shown = [repr(table), table.explain(), json.dumps(table.to_dict()), table._repr_html_(), caplog.text]
+    shown = [repr(table), str(table.explain()), json.dumps(table.to_dict()), table._repr_html_(), caplog.text]
     with pytest.raises(SourceError) as told:
         read(f"{lake}/none.parquet", connection="lake").count()
     for text in (*shown, str(told.value)):

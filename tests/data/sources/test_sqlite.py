@@ -92,8 +92,8 @@ def test_conditions_are_handed_down_only_where_they_mean_the_same() -> None:
     assert read(place).where("b = 'x'").to_rows() == [{"a": 2, "b": "x"}]
     assert read(place).where("b <> 'x'").to_rows() == [{"a": 1, "b": "X"}]
     assert read(place).where("b like 'x'").to_rows() == [{"a": 2, "b": "x"}]
-    assert "there" in read(place).where("a > 1").explain()
-    assert "there" not in read(place).where("a / 2 > 1").explain()
+    assert "there" in str(read(place).where("a > 1").explain())
+    assert "there" not in str(read(place).where("a / 2 > 1").explain())
 
 
 def test_queries_are_answered_by_the_database() -> None:
