@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.servers.hadoop import hadoop
 from tests.servers.kafka import kafka
 from tests.servers.mariadb import mariadb
+from tests.servers.mongodb import mongodb
 from tests.servers.postgresql import postgresql
 from tests.servers.s3 import s3
 
-__all__ = ["hadoop", "kafka", "mariadb", "postgresql", "s3"]
+__all__ = ["hadoop", "kafka", "mariadb", "mongodb", "postgresql", "s3"]

@@ -11,39 +11,38 @@ from importlib.metadata import entry_points
 from itertools import islice
 from typing import Any
 
-from orrery.data import files, remote
+from orrery.data import files, packed, remote
 from orrery.data.sources import KINDS
 from orrery.data.sources.file import FileSource
 from orrery.data.sources.hive import in_folders
 from orrery.data.sources.memory import Memory, is_rows
 from orrery.errors import SettingsError, did_you_mean, listing
 
-SCHEMES = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgresql", "postgres": "postgresql"}
+SCHEMES = {
+    "sqlite": "sqlite",
+    "duckdb": "duckdb",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mongodb": "mongodb",
+    "mongodb+srv": "mongodb",
+}
 """Scheme of an address -> kind of source."""
 
-PLANNED = ("mongodb", "mongodb+srv", "kafka")
+PLANNED = ("kafka",)
 """Schemes that a later release will read."""
 
+_TEXTS = {"csv": (".csv", ".tsv"), "jsonl": (".jsonl", ".ndjson"), "text": (".txt", ".log")}
+"""Forms of text, all of which may be compressed."""
+
 ENDINGS = {
+    **{ending: kind for kind, names in _TEXTS.items() for ending in packed.every(*names)},
     ".parquet": "parquet",
     ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".csv.gz": "csv",
-    ".tsv.gz": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl",
-    ".ndjson.gz": "jsonl",
     ".arrow": "arrow",
     ".arrows": "arrow",
     ".feather": "arrow",
     ".ipc": "arrow",
     ".orc": "orc",
-    ".txt": "text",
-    ".txt.gz": "text",
-    ".log": "text",
-    ".log.gz": "text",
     ".png": "images",
     ".jpg": "images",
     ".jpeg": "images",

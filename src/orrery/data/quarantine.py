@@ -19,7 +19,8 @@ _TYPES: Any = {
     "reason": pa.string(),
 }
 SCHEMA: Any = pa.schema(_TYPES)
-"""Of the table of bad rows. ``line`` counts from 1: lines of a text file, rows of anything else."""
+"""Of the table of bad rows. ``line`` counts from 1: lines of a text file, rows of anything else; 0 where the
+place names the row."""
 
 _SHOWN = 200  # characters of a bad value that are kept
 _MOST = 1_000_000  # bad rows set aside; more are not bad rows but a wrong reading
@@ -40,7 +41,7 @@ class BadRow(NamedTuple):
         return BadRowError(
             f"{column}{self.value!r} {self.reason}.",
             hint="Correct the row, or set such rows aside with on_bad='quarantine'.",
-            pointer=f"{self.place}:{self.line}",
+            pointer=f"{self.place}:{self.line}" if self.line else self.place,
         )
 
 

@@ -12,6 +12,7 @@ KINDS = {
     "images": "orrery.data.sources.images:Images",
     "sqlite": "orrery.data.sources.sqlite:Sqlite",
     "duckdb": "orrery.data.sources.duckdb:DuckDb",
+    "mongodb": "orrery.data.sources.mongodb:MongoDb",
     "postgresql": "orrery.data.sources.postgresql:PostgreSql",
 }
 """Kind of a place -> the class that reads it. Installed packages add theirs as entry points of this name."""

@@ -1,0 +1,55 @@
+"""Raw BSON: where documents begin, and what their ``_id`` is, without decoding the rest."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from orrery.extras import require
+
+_LENGTH = struct.Struct("<i").unpack_from
+
+
+def offsets(raw: bytes) -> list[int]:
+    """Where each document of a raw batch begins, and where the last one ends."""
+    found, at, end = [], 0, len(raw)
+    while at < end:
+        found.append(at)
+        at += _LENGTH(raw, at)[0]
+    return [*found, at]
+
+
+_SIZES = {0x01: 8, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16}
+_PREFIXED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5}
+"""Type of an element -> bytes of its value; and for values with a length, bytes not counted in it.
+
+bsonspec.org, version 1.1.
+"""
+
+
+def id_of(raw: bytes, at: int) -> Any:
+    """The ``_id`` of a document, which comes first; the rest may be broken."""
+    kind, start = raw[at + 4], at + 9
+    if raw[at + 5 : start] == b"_id\0" and (kind in _SIZES or kind in _PREFIXED):
+        size = _SIZES[kind] if kind in _SIZES else _PREFIXED[kind] + _LENGTH(raw, start)[0]
+        alone = raw[at + 4 : start + size]
+        return _decode((len(alone) + 5).to_bytes(4, "little") + alone + b"\0").get("_id")
+    size = _LENGTH(raw, at)[0]
+    return _decode(raw[at : at + size]).get("_id")
+
+
+def last_id(raw: bytes) -> Any:
+    """The ``_id`` of the last document of a raw batch."""
+    return id_of(raw, offsets(raw)[-2])
+
+
+def _decode(raw: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = require("bson", "Reading MongoDB").decode(raw, codec())
+    return found
+
+
+def codec() -> Any:
+    """How BSON becomes Python values."""
+    bson = require("bson", "Reading MongoDB")
+    options = bson.codec_options
+    return options.CodecOptions(tz_aware=True, datetime_conversion=options.DatetimeConversion.DATETIME_AUTO)
