@@ -37,9 +37,12 @@ class Proxy:
         ready.set()
         await over.wait()
         server.close()
-        for task in list(self._tasks):
+        left = list(self._tasks)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
+        for _ in range(3):  # turns of the loop, in which aborted connections are closed
+            await asyncio.sleep(0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -48,15 +51,15 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
         draw = random.Random(f"{self.seed} {self.connections}")
         self.connections += 1
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
-            writer.transport.abort()
-            return
-        with suppress(asyncio.CancelledError):
-            await self._carry((reader, far_writer), (far_reader, writer), draw)
-        writer.transport.abort()
-        far_writer.transport.abort()
+        with suppress(OSError, asyncio.CancelledError):
+            try:
+                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+                try:
+                    await self._carry((reader, far_writer), (far_reader, writer), draw)
+                finally:
+                    far_writer.transport.abort()
+            finally:
+                writer.transport.abort()
 
     async def _carry(
         self,
