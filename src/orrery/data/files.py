@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import codecs
 import glob
-import gzip
 import hashlib
-import io
 import logging
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from orrery.data import remote
+from orrery.data import braces, packed, remote, shards
 from orrery.data.masking import hide, masked
 from orrery.errors import MissingExtraError, SettingsError, SourceError, did_you_mean
 
 WHOLE = 64 << 20
 """Bytes up to which a file is hashed in full; of a larger one, its ends and its time."""
 
-EXTRA_OF_SCHEME = {"s3": "s3", "s3a": "s3"}
+EXTRA_OF_SCHEME = {"s3": "s3", "s3a": "s3", "webhdfs": "hdfs", "swebhdfs": "hdfs"}
 """Scheme of a file system -> the extra of ``orrery-ml`` that brings it."""
 
 _log = logging.getLogger("orrery.data")
 _END = 1 << 20
-_MARKS = ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created")
-_CLIENTS = ("aiohttp", "aiobotocore", "botocore")
+_MARKS = ("ETag", "etag", "mtime", "modificationTime", "LastModified", "Last-Modified", "created")
+_CLIENTS = ("aiohttp", "aiobotocore", "botocore", "requests", "urllib3")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -46,16 +44,27 @@ def local(path: str) -> Path:
 def find(place: str, endings: Sequence[str]) -> list[str]:
     """Every file at a place, sorted: the file itself, those of a glob, or those of a folder with the endings.
 
-    Links in a folder are followed to files of the same folder only; others need a name, or a glob.
-    Raises SourceError where there is none.
+    ``{000..009}`` and ``{a,b}`` stand for each of what they name, and each must be there. Links in a folder
+    are followed to files of the same folder only; others need a name, or a glob. Raises SourceError where
+    there is none.
     """
-    if not is_local(place):
-        return _find_remote(place, endings)
+    return list(listed(place, endings))
+
+
+def listed(place: str, endings: Sequence[str]) -> dict[str, State | None]:
+    """The files of :func:`find`, with their versions where one listing told them all."""
+    found: dict[str, State | None] = {}
+    for one in braces.expanded(place):
+        found |= dict.fromkeys(_find_local(one, endings)) if is_local(one) else _find_remote(one, endings)
+    return found
+
+
+def _find_local(place: str, endings: Sequence[str]) -> list[str]:
     path = local(place)
     if path.is_file():
         return [str(path)]
     if path.is_dir():
-        found = sorted(str(p) for p in _inside(path) if _ends(p.name, endings))
+        found = sorted(str(p) for p in _inside(path) if _ends(p.relative_to(path).as_posix(), endings))
     else:
         found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
     if not found:
@@ -73,19 +82,25 @@ def _inside(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _find_remote(place: str, endings: Sequence[str]) -> list[str]:
-    found: list[str] = []
-    with reading(place), installed(place), suppress(FileNotFoundError):
-        system, path = remote.system_of(place)
-        if "*" in path:
-            found = [p for p in system.glob(path) if not p.endswith("/")]
-        elif place.endswith("/") or system.info(path)["type"] == "directory":
-            found = [p for p in system.find(path) if _ends(p, endings)]
-        else:
-            found = [path]
+def _find_remote(place: str, endings: Sequence[str]) -> dict[str, State | None]:
+    found: dict[str, Any] = {}
+    with reading(place), installed(place):
+        try:
+            system, path = remote.system_of(place)
+            if "*" in path:
+                found = {p: i for p, i in system.glob(path, detail=True).items() if i["type"] != "directory"}
+            elif place.endswith("/") or (info := system.info(path))["type"] == "directory":
+                inside = system.find(path, detail=True)
+                chosen = shards.finished(system, path, inside, shown(place))
+                found = {p: i for p, i in chosen.items() if _ends(p[len(path) :].strip("/"), endings)}
+            else:
+                found = {path: info}
+        except FileNotFoundError as error:
+            _tell_refused(error, place)
     if not found:
         raise SourceError(f"There is no file at {shown(place)}.")
-    return remote.addresses(system, found, place)
+    addresses = remote.addresses(system, found, place)
+    return dict(sorted((addresses[path], State.of(info)) for path, info in found.items()))
 
 
 @contextmanager
@@ -104,7 +119,8 @@ def installed(place: str) -> Iterator[None]:
 
 
 def _ends(name: str, endings: Sequence[str]) -> bool:
-    hidden = Path(name).name.startswith((".", "_"))
+    """Whether a file below a folder is meant: those that are hidden, or in hidden folders, are not."""
+    hidden = any(part[0] in "._" and "=" not in part for part in name.split("/") if part)
     return not hidden and name.lower().endswith(tuple(endings))
 
 
@@ -122,24 +138,65 @@ def shown(place: str) -> str:
     return masked(place)
 
 
+class State(NamedTuple):
+    """What tells one version of a file from the next: its size, and when or as what it was written."""
+
+    size_bytes: int
+    mark: str = ""
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> Self | None:
+        """From what a file system elsewhere says of a file; None where it does not even know its size."""
+        if info.get("size") is None:
+            return None
+        mark = next((f"{key.lower()}={info[key]}" for key in _MARKS if info.get(key)), "")
+        return cls(int(info["size"]), mark)
+
+    def same(self, other: State) -> bool:
+        """Whether both may be one version; marks of different sorts tell nothing."""
+        sorts = {self.mark.partition("=")[0], other.mark.partition("=")[0]}
+        return self.size_bytes == other.size_bytes and (len(sorts) > 1 or self.mark == other.mark)
+
+
+def state(path: str) -> State:
+    """The version of a file that lies there now. Raises SourceError."""
+    with reading(path):
+        if is_local(path):
+            now = local(path).stat()
+            return State(now.st_size, f"{now.st_mtime_ns}-{now.st_ino}")
+        system, inner = remote.system_of(path)
+        return State.of(system.info(inner)) or State(0)
+
+
+def unchanged(path: str, before: State | None, now: State | None) -> None:
+    """Raises SourceError where a file is no longer the version that was found before."""
+    if before is not None and now is not None and not before.same(now):
+        raise SourceError(
+            f"{shown(path)} changed while it was read: rows of two versions would be mixed.",
+            hint="Read the table again once nobody writes to it.",
+        )
+
+
 def size(path: str) -> int:
     """Bytes of a file."""
-    if is_local(path):
-        return local(path).stat().st_size
-    system, inner = remote.system_of(path)
-    with reading(path):
-        return int(system.size(inner) or 0)
+    return state(path).size_bytes
 
 
 @contextmanager
-def opened(path: str, ranges: bool = False) -> Iterator[Any]:
-    """A file to read bytes from: in ``ranges``, here and there, or all of it. Raises SourceError."""
+def opened(path: str, ranges: bool = False, version: State | None = None) -> Iterator[Any]:
+    """A file to read bytes from: in ``ranges``, here and there, or all of it. Raises SourceError.
+
+    With ``version``, only if it is still that version.
+    """
     with reading(path):
         if is_local(path):
             with local(path).open("rb") as file:
+                if version is not None:
+                    unchanged(path, version, state(path))
                 yield file
         else:
             with remote.open_range(path, ranges) as file:
+                unchanged(path, version, State.of(getattr(file, "details", None) or {}))
                 yield file
 
 
@@ -149,9 +206,11 @@ def reading(path: str) -> Iterator[None]:
     try:
         with installed(path):
             yield
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        _tell_refused(error, path)
         raise SourceError(f"The file {shown(path)} is not there (any more).") from None
-    except PermissionError:
+    except PermissionError as error:
+        _tell_refused(error, path)
         raise SourceError(
             f"The file {shown(path)} may not be read.", hint="Check its owner and its permissions."
         ) from None
@@ -168,8 +227,29 @@ def reading(path: str) -> Iterator[None]:
     except Exception as error:
         if is_local(path) or not _of_network(error):
             raise
+        _tell_refused(error, path)
         text = hide(" ".join(str(error).split()), path) or type(error).__name__
         raise SourceError(f"{shown(path)} cannot be reached: {text}") from None
+
+
+def _tell_refused(error: BaseException, path: str) -> None:
+    """Raises SourceError where a server said that it wants a login, has none of that right, or no bucket."""
+    cause: BaseException | None = error
+    while cause is not None:
+        answer = getattr(cause, "response", None)
+        status = getattr(cause, "status", None) or getattr(answer, "status_code", None)
+        if isinstance(answer, dict):
+            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if type(cause).__name__ == "NoSuchBucket":
+            bucket = remote.bare(path).partition("://")[2].partition("/")[0]
+            raise SourceError(f"There is no bucket {bucket!r}, so {shown(path)} cannot be read.") from None
+        if status in (401, 403):
+            said = "it wants a login (401)" if status == 401 else "it does not let this login in (403)"
+            raise SourceError(
+                f"{shown(path)} refuses to be read: {said}.",
+                hint="Name a login with connection=, whose address ORRERY_CONNECTION__<NAME> holds.",
+            ) from None
+        cause = cause.__cause__ or cause.__context__
 
 
 def _of_network(error: Exception) -> bool:
@@ -177,23 +257,26 @@ def _of_network(error: Exception) -> bool:
     return type(error) is ValueError or type(error).__module__.split(".")[0] in _CLIENTS
 
 
-def fingerprint(paths: Sequence[str], names: Sequence[str] = ()) -> str:
-    """A hash of what the files hold, and of ``names``: of a large file its size, time and both ends."""
+def fingerprint(
+    paths: Sequence[str], names: Sequence[str] = (), versions: Mapping[str, State | None] | None = None
+) -> str:
+    """A hash of what the files hold, and of ``names``: of a large file its size, time and both ends.
+
+    Of files elsewhere it is their versions, asked for where ``versions`` does not tell them.
+    """
     seen = hashlib.sha256("\0".join(names).encode())
     for path in paths:
         with reading(path):
-            seen.update(_fingerprint_of(path).encode())
+            seen.update(_fingerprint_of(path, (versions or {}).get(path)).encode())
     return seen.hexdigest()[:20]
 
 
-def _fingerprint_of(path: str) -> str:
+def _fingerprint_of(path: str, version: State | None) -> str:
     if is_local(path):
-        state = local(path).stat()
-        return _hashed(path, state.st_size, state.st_mtime_ns)
-    system, inner = remote.system_of(path)
-    info = system.info(inner)
-    mark = next((info[k] for k in _MARKS if k in info), "")
-    return f"{info.get('size')}|{mark}"
+        now = local(path).stat()
+        return _hashed(path, now.st_size, now.st_mtime_ns)
+    found = version if version is not None else state(path)
+    return f"{found.size_bytes}|{found.mark.partition('=')[2]}"
 
 
 @lru_cache(maxsize=4096)
@@ -211,18 +294,20 @@ def _hashed(path: str, size_bytes: int, changed_ns: int) -> str:
 
 
 @contextmanager
-def unpacked(path: str, encoding: str = "utf-8") -> Iterator[Any]:
-    """A file to read UTF-8 from: gunzipped where its name ends so, and recoded. Raises SourceError."""
+def unpacked(path: str, encoding: str = "utf-8", version: State | None = None) -> Iterator[Any]:
+    """A file to read UTF-8 from: unpacked where its name ends so, and recoded. Raises SourceError."""
     try:
-        name = codecs.lookup(encoding).name
+        codecs.lookup(encoding)
     except LookupError:
         raise SettingsError(
             f"There is no encoding {encoding!r}.", hint="Try 'utf-8', 'gbk' or 'latin-1'."
         ) from None
-    with opened(path) as file, reading(path):
-        packed = remote.bare(path).lower().endswith(".gz")
-        plain = gzip.GzipFile(fileobj=file) if packed else file
-        yield plain if name in ("utf-8", "ascii") else io.BufferedReader(_Recoded(plain, name))
+    with (
+        opened(path, version=version) as file,
+        reading(path),
+        packed.unpacking(file, remote.bare(path)) as plain,
+    ):
+        yield packed.recoded(plain, encoding)
 
 
 def suggestion(data: bytes) -> str:
@@ -238,27 +323,3 @@ def suggestion(data: bytes) -> str:
         chinese = len(pairs) % 2 == 0 and all(0xB0 <= lead <= 0xD7 for lead in pairs[::2])  # GB 2312, level 1
         fitting = "gbk" if pairs and chinese else "latin-1"
     return f"Say it with encoding=: perhaps {fitting!r}."
-
-
-class _Recoded(io.RawIOBase):
-    """Bytes of another encoding, as UTF-8."""
-
-    def __init__(self, file: Any, encoding: str) -> None:
-        self._file = file
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._rest = b""
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; 0 at the end."""
-        while not self._rest:
-            block = self._file.read(1 << 16)
-            self._rest = self._decoder.decode(block, final=not block).encode()
-            if not block:
-                break
-        taken = min(len(buffer), len(self._rest))
-        buffer[:taken], self._rest = self._rest[:taken], self._rest[taken:]
-        return taken

@@ -1,8 +1,9 @@
-"""Files on other machines, behind fsspec: S3, HTTP and whatever else it knows.
+"""Files on other machines, behind fsspec: S3, HTTP, HDFS (WebHDFS) and whatever else it knows.
 
 Credentials come from the environment, as each place's own tools read it (``AWS_ACCESS_KEY_ID`` …), or from a
 named connection: ``s3://lake/rows.parquet?connection=lake`` is read with what ``ORRERY_CONNECTION__LAKE``
-holds: ``s3://KEY:SECRET@host:port?tls=false``, or ``https://user:password@host``. Only the name is written
+holds: ``s3://KEY:SECRET@host:port?tls=false``, or ``https://user:password@host``,
+``webhdfs://user@host:port?token=…``. Only the name is written
 down anywhere.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -20,7 +22,11 @@ from orrery.errors import SettingsError
 from orrery.extras import require
 
 _NAMED = re.compile(r"[?&]connection=([\w.-]+)$")
-PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "http": "aiohttp", "https": "aiohttp"}
+_HDFS = ("webhdfs", "swebhdfs")
+PACKAGES = {
+    **{"s3": "s3fs", "s3a": "s3fs", "http": "aiohttp", "https": "aiohttp"},
+    **dict.fromkeys(_HDFS, "requests"),
+}
 """Scheme -> the package that speaks it."""
 _BLOCK_BYTES = 8 << 20
 _TIMEOUT_S = 30
@@ -60,17 +66,28 @@ def system_of(path: str) -> tuple[Any, str]:
         options = {"use_listings_cache": False, "default_block_size": _BLOCK_BYTES, "config_kwargs": limits}
     elif scheme in ("http", "https"):
         options = {"use_listings_cache": False}
+    elif scheme in _HDFS:
+        # Not kept for the next: a session of requests may not be shared by threads.
+        options = {"use_https": scheme == "swebhdfs", "skip_instance_cache": True}
+        address = "webhdfs" + address[len(scheme) :]
+    elif scheme in ("hdfs", "viewfs"):
+        raise SettingsError(
+            f"{scheme}:// needs Hadoop's own library, which Orrery does not use.",
+            hint="Use webhdfs://HOST:PORT/PATH, with the name node's HTTP port (dfs.namenode.http-address).",
+        )
     if named := _NAMED.search(path):
         options |= _credentials(scheme, address, named[1])
     system, inner = fsspec.core.url_to_fs(address, **options)
     return system, inner
 
 
-def addresses(system: Any, paths: list[str], place: str) -> list[str]:
-    """Full addresses of paths that a file system gave, with the connection of the place, sorted."""
-    named = _NAMED.search(place)
-    full = [str(system.unstrip_protocol(path)) for path in sorted(paths)]
-    return [with_connection(path, named[1]) for path in full] if named else full
+def addresses(system: Any, paths: Iterable[str], place: str) -> dict[str, str]:
+    """Full addresses of paths that a file system gave, with the connection of the place."""
+    named, server = _NAMED.search(place), urlsplit(bare(place))
+    hdfs = server.scheme.lower() in _HDFS  # whose paths do not know on which server they are
+    root = f"{server.scheme}://{server.netloc}"
+    full = {path: f"{root}{path}" if hdfs else str(system.unstrip_protocol(path)) for path in paths}
+    return {path: with_connection(to, named[1]) for path, to in full.items()} if named else full
 
 
 def open_range(path: str, ranges: bool) -> Any:
@@ -88,6 +105,8 @@ def _credentials(scheme: str, address: str, name: str) -> dict[str, Any]:
             raise SettingsError(f"The connection {name!r} is to another server than {asked.hostname}.")
         login = b64encode(":".join(_login(parts)).encode()).decode()
         return {"client_kwargs": {"headers": {"Authorization": f"Basic {login}"}}}
+    if scheme in _HDFS:
+        return _hdfs_login(address, connection(name, "webhdfs://USER@host:port?token=…"), name)
     if scheme not in ("s3", "s3a"):
         raise SettingsError(f"{scheme}:// takes no connection; its credentials come from the environment.")
     parts = urlsplit(connection(name, "s3://KEY:SECRET@host:port, the secret percent-encoded"))
@@ -101,6 +120,21 @@ def _credentials(scheme: str, address: str, name: str) -> dict[str, Any]:
         options["client_kwargs"] = {"region_name": region}
     if host := parts.netloc.rpartition("@")[2]:
         options["endpoint_url"] = f"{'http' if asked_for.get('tls') == 'false' else 'https'}://{host}"
+    return options
+
+
+def _hdfs_login(address: str, known: str, name: str) -> dict[str, Any]:
+    """User, password and delegation token."""
+    parts, asked = urlsplit(known), urlsplit(address)
+    if (parts.hostname, parts.port) != (asked.hostname, asked.port):
+        raise SettingsError(f"The connection {name!r} is to another server than {asked.hostname}.")
+    options: dict[str, Any] = {}
+    if parts.username:
+        options["user"] = unquote(parts.username)
+    if parts.password:
+        options["password"] = unquote(parts.password)
+    if token := dict(parse_qsl(parts.query)).get("token"):
+        options["token"] = token
     return options
 
 

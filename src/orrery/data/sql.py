@@ -6,6 +6,7 @@ it keeps at a time stays under ``ORRERY_SQL__MOST_GIB``; larger sorts and joins 
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -45,7 +46,7 @@ def connect(file: str | None = None) -> Any:
         },
     )
     with suppress(duckdb.Error):  # without its time zones, DuckDB knows UTC only
-        database.execute("set TimeZone = 'UTC'")
+        database.execute("set global TimeZone = 'UTC'")
     if file is not None:
         literal = exp.Literal.string(file).sql(dialect="duckdb")
         database.execute(f"attach {literal} as file (type duckdb, read_only)")
@@ -55,11 +56,22 @@ def connect(file: str | None = None) -> Any:
     return database
 
 
+_of_process: dict[int, Any] = {}
+"""The database that answers conditions, by process: its threads do not survive a fork."""
+
+
+def _answering() -> Any:
+    """A connection to this process's database for conditions; making a database takes far longer."""
+    if os.getpid() not in _of_process:
+        _of_process[os.getpid()] = connect()
+    return _of_process[os.getpid()].cursor()
+
+
 def filtered(batches: Iterator[RecordBatch], condition: Condition) -> Iterator[RecordBatch]:
     """The rows for which the condition is true, in order."""
     names = {name: f"c{i}" for i, name in enumerate(condition.columns)}
     query = f"select coalesce(cast(({condition.sql('duckdb', names)}) as boolean), false) as keep from batch"
-    with connect() as database:
+    with _answering() as database:
         for batch in batches:
             columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
             if not columns:  # a constant condition

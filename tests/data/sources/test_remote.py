@@ -92,7 +92,7 @@ def test_secrets_are_shown_nowhere(lake: str, caplog: pytest.LogCaptureFixture) 
 
 
 def test_what_goes_wrong_on_s3_is_told(lake: str, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SourceError, match=r"no file at s3://nobucket/x\.parquet"):
+    with pytest.raises(SourceError, match=r"no bucket 'nobucket', so s3://nobucket/x\.parquet"):
         read("s3://nobucket/x.parquet", connection="lake").count()
     with pytest.raises(SettingsError, match="ORRERY_CONNECTION__OTHER"):
         read(f"{lake}/x.parquet", connection="other").count()

@@ -1,4 +1,4 @@
-"""CSV files, also gzipped: types found in a sample, bad rows told by file, line, column and value."""
+"""CSV files, also compressed: types found in a sample, bad rows told by file, line, column and value."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from orrery.aggregate import RecordBatch
-from orrery.data import cells, files
+from orrery.data import cells, files, packed, rows
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed
 from orrery.data.source import Partition
 from orrery.data.sources.csv_quotes import Open, Tail, behind, open_quote
-from orrery.data.sources.file import FileSource
+from orrery.data.sources.file import FileSource, steady
 from orrery.errors import SchemaError, SettingsError, SourceError, UnknownColumnError
 from orrery.schema import Schema, parse_type
 
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = (4 << 20, 64 << 20, 1 << 30)
+"""What is parsed at once; more, where one row is longer than that."""
 _SAMPLE_ROWS = 100_000
 
 
@@ -34,7 +35,7 @@ class Csv(FileSource):
     fits. Every cell is read whatever columns are asked for, so that a bad row is always bad.
     """
 
-    endings = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+    endings = packed.every(".csv", ".tsv")
 
     def __init__(
         self,
@@ -90,14 +91,14 @@ class Csv(FileSource):
         start: int = 0,
     ) -> Iterator[RecordBatch]:
         """Rows of one file."""
-        batches = self._typed(str(partition.where["path"]))
+        batches = steady(partition, self._typed(str(partition.where["path"])))
         return narrowed(batches, self._arrow.names, columns, where, start)
 
     def _typed(self, path: str) -> Iterator[RecordBatch]:
         """Batches of typed columns, without the bad rows, which are reported."""
         schema = self._arrow
         names, skip = self._names(path)
-        if names != schema.names:
+        if set(names) != set(schema.names):
             raise SchemaError(
                 f"{files.shown(path)} has the columns {names}, "
                 f"but {files.shown(self.paths[0])} has {schema.names}.",
@@ -108,11 +109,12 @@ class Csv(FileSource):
         seen = 0  # good records so far
         for batch in self._raw(path, names, skipped):
             arrays, wrong = [], set()
-            for i, f in enumerate(schema):
-                array, bad = cells.convert(batch.column(i), f.type)
+            for f in schema:
+                column = batch.column(names.index(f.name))
+                array, bad = cells.convert(column, f.type)
                 arrays.append(array)
                 for j in bad:
-                    cell = batch.column(i)[j].as_py()
+                    cell = column[j].as_py()
                     found.setdefault(skipped.record(seen + j), (f.name, _shown(cell), _reason(cell, f.type)))
                 wrong.update(bad)
             self._report(path, found, skipped, at_end=False)
@@ -150,6 +152,21 @@ class Csv(FileSource):
 
     def _raw(self, path: str, names: list[str], skipped: _Skipped) -> Iterator[RecordBatch]:
         """Every record with as many cells as there are columns, as bytes, named by number."""
+        given = 0
+        for block_bytes in _BLOCK_BYTES:
+            try:
+                for batch in rows.skipped(self._parsed(path, names, skipped, block_bytes), given):
+                    given += batch.num_rows
+                    yield batch
+                return
+            except _LongRow as error:  # parsed again in larger blocks, from the rows that were given on
+                longest = error
+        raise SourceError(f"{files.shown(path)} cannot be read: {longest}") from None
+
+    def _parsed(
+        self, path: str, names: list[str], skipped: _Skipped, block_bytes: int
+    ) -> Iterator[RecordBatch]:
+        """The same, for rows that fit into a block. Raises _LongRow for one that does not."""
         numbers = [str(i) for i in range(len(names))]
         with files.unpacked(path, self.encoding) as file:
             tail: Any = Tail(file)
@@ -158,7 +175,7 @@ class Csv(FileSource):
                     tail,
                     pacsv.ReadOptions(
                         use_threads=False,
-                        block_size=_BLOCK_BYTES,
+                        block_size=block_bytes,
                         column_names=numbers,
                         skip_rows=skipped.first,
                         encoding="utf8",
@@ -182,6 +199,8 @@ class Csv(FileSource):
             except pa.ArrowInvalid as error:
                 if "straddling" in str(error) and (found := self._open_quote(path)) is not None:
                     raise SourceError(f"{files.shown(path)}:{found.line}: This row {found.reason}.") from None
+                if "straddling" in str(error):
+                    raise _LongRow(str(error)) from None
                 if "Empty CSV" not in str(error):
                     raise SourceError(f"{files.shown(path)} cannot be read: {error}") from None
 
@@ -274,6 +293,10 @@ class Csv(FileSource):
             "kinds": self.kinds or None,
             "on_bad": self.bad.on_bad if self.bad.on_bad != "stop" else None,
         }
+
+
+class _LongRow(Exception):  # noqa: N818 - caught where the file is parsed in larger blocks
+    """A row is longer than a block."""
 
 
 _Bad = tuple[str | None, str, str]

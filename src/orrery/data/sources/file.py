@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-import pyarrow as pa
-
 from orrery.aggregate import RecordBatch
 from orrery.data import files
-from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
-from orrery.errors import SchemaError, SourceError
 from orrery.schema import Schema
 
 
@@ -32,15 +27,40 @@ class FileSource:
         """The files, sorted."""
         return files.find(self.place, self.endings)
 
+    def schema(self) -> Schema:
+        """The columns."""
+        raise NotImplementedError
+
     def partitions(self) -> Sequence[Partition]:
         """One part per file."""
         return [
-            Partition(i, {"path": path}, size_bytes=files.size(path)) for i, path in enumerate(self.paths)
+            Partition(i, {"path": path, "version": list(now)}, size_bytes=now.size_bytes)
+            for i, (path, now) in enumerate(self.versions().items())
         ]
+
+    def versions(self) -> dict[str, files.State]:
+        """The version of each file as it lies there now: what is read later must still be that one."""
+        far = files.listed(self.place, self.endings) if not files.is_local(self.place) else {}
+        return {path: far.get(path) or files.state(path) for path in self.paths}
+
+    def read(
+        self,
+        partition: Partition,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        start: int = 0,
+    ) -> Iterator[RecordBatch]:
+        """Rows of one part."""
+        raise NotImplementedError
+
+    def rough(self, partition: Partition, columns: Sequence[str], where: str | None) -> Iterator[RecordBatch]:
+        """Rows of one part with at least these columns; those that ``where`` excludes may be among them."""
+        return self.read(partition, columns)
 
     def fingerprint(self) -> str:
         """A hash of the files' bytes."""
-        return files.fingerprint(self.paths)
+        far = None if files.is_local(self.place) else self.versions()
+        return files.fingerprint(self.paths, (), far)
 
     def to_dict(self) -> dict[str, Any]:
         """The address, and the options that were given."""
@@ -55,62 +75,21 @@ class FileSource:
         return files.shown(self.place)
 
 
-class ColumnarSource(FileSource):
-    """Files that say what their columns are, and let some of them be read."""
+def version_of(where: Mapping[str, Any]) -> files.State | None:
+    """The version of a partition's file, where the partition tells it."""
+    return files.State(*where["version"]) if where.get("version") else None
 
-    form: ClassVar[str]
-    """What such a file is called."""
 
-    def _schema_of(self, path: str) -> Any:
-        """The Arrow schema that a file has."""
-        raise NotImplementedError
+def steady(partition: Partition, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+    """The batches of a part, for as long as its file stays the version that it was. Raises SourceError.
 
-    def _batches(self, partition: Partition, wanted: Sequence[str], where: str | None) -> Iterator[Any]:
-        """Rows of one part with the columns wanted; those that ``where`` excludes may be left out."""
-        raise NotImplementedError
-
-    @cached_property
-    def _arrow(self) -> Any:
-        schema = Schema.of(self._schema_of(self.paths[0])).arrow()
-        for path in self.paths[1:]:
-            names = Schema.of(self._schema_of(path)).names
-            if set(names) != set(schema.names):
-                raise SchemaError(
-                    f"{files.shown(path)} has the columns {list(names)}, but {files.shown(self.paths[0])} "
-                    f"has {schema.names}.",
-                    hint="Read them as two tables.",
-                )
-        return schema
-
-    def schema(self) -> Schema:
-        """The columns of the first file, which all others must have."""
-        return Schema.of(self._arrow)
-
-    def read(
-        self,
-        partition: Partition,
-        columns: Sequence[str] | None = None,
-        where: str | None = None,
-        start: int = 0,
-    ) -> Iterator[RecordBatch]:
-        """Rows of one part."""
-        names = self._arrow.names
-        batches = self._typed(partition, needed(names, columns, where), where)
-        return narrowed(batches, names, columns, where, start)
-
-    def _typed(self, partition: Partition, wanted: Sequence[str], where: str | None) -> Iterator[RecordBatch]:
-        """The batches, with the types of the first file."""
-        schema = pa.schema([self._arrow.field(name) for name in wanted])
-        with self._telling(str(partition.where["path"])):
-            for batch in self._batches(partition, wanted, where):
-                yield batch.select(list(wanted)).cast(schema) if wanted else batch
-
-    @contextmanager
-    def _telling(self, path: str) -> Iterator[None]:
-        """What Arrow says about a file becomes SourceError that names it."""
-        try:
-            yield
-        except pa.ArrowException as error:
-            raise SourceError(
-                f"{files.shown(path)} cannot be read as {self.form}: {error}", hint="Is it cut short?"
-            ) from None
+    A file elsewhere is looked at when it is opened; one of this machine before every batch and at the end.
+    """
+    path, before = str(partition.where["path"]), version_of(partition.where)
+    if before is None or not files.is_local(path):
+        yield from batches
+        return
+    for batch in batches:
+        files.unchanged(path, before, files.state(path))
+        yield batch
+    files.unchanged(path, before, files.state(path))

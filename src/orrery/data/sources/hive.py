@@ -1,10 +1,14 @@
-"""Folders named ``column=value``, as Hive and Spark write them: a column of all rows below."""
+"""Folders named ``column=value``, as Hive and Spark write them: a column of all rows below.
+
+Also many small files at once: they are read as few parts, so that what each part costs is paid seldom.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,8 +23,13 @@ from orrery.schema import Schema
 from orrery.spec import stable_key
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
-_MAGIC = re.compile(r"[*?\[]")
+_MAGIC = re.compile(r"[*?\[{]")
 _WHOLE = re.compile(r"-?\d{1,18}")
+_MANY = 64  # files from which they may be many small ones
+_PART_BYTES = 4 << 20
+_PART_FILES = 256
+_BATCH_ROWS = 65_536
+_BATCH_BYTES = 16 << 20
 
 
 def in_folders(source: Any) -> Any:
@@ -35,7 +44,7 @@ def in_folders(source: Any) -> Any:
                     f"The folders of {files.shown(path)} name the columns {list(found)}, others {names}.",
                     hint="Every file must lie under folders of the same columns.",
                 )
-        return Hive(source, values) if names else source
+        return Hive(source, values) if names or len(values) >= _MANY else source
     return source
 
 
@@ -52,20 +61,22 @@ def _named(path: str) -> list[tuple[str, str]]:
 
 
 class Hive:
-    """A source of files, and the columns that their folders name; whole numbers where all values are such."""
+    """A source of files, and the columns that their folders name; whole numbers where all values are such.
+
+    Small files that lie behind each other are one part.
+    """
 
     def __init__(self, inside: Any, values: dict[str, dict[str, str]]) -> None:
         self.inside = inside
         self.values = values
         self.bad = getattr(inside, "bad", None)
-        self._kept: dict[str, set[str]] = {}
 
     @property
     def bytes_read(self) -> int:
         """What was taken from the files."""
         return int(self.inside.bytes_read)
 
-    @property
+    @cached_property
     def _folders(self) -> Any:
         """One row per file: the values of its folders."""
         columns = {}
@@ -73,19 +84,34 @@ class Hive:
             texts = [None if found[name] == _MISSING else found[name] for found in self.values.values()]
             whole = all(text is None or _WHOLE.fullmatch(text) for text in texts)
             columns[name] = pa.array(texts, pa.string()).cast(pa.int64() if whole else pa.string())
-        return pa.record_batch(columns)
+        return pa.table(columns).combine_chunks()
 
-    def schema(self) -> Schema:
-        """The columns of the files, then those of the folders."""
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {path: row for row, path in enumerate(self.values)}
+
+    @cached_property
+    def _schema(self) -> Schema:
         folders = Schema.of(self._folders.schema).fields
         named = {field.name for field in folders}
         own = [field for field in self.inside.schema().fields if field.name not in named]
         return Schema(fields=(*own, *folders))
 
+    def schema(self) -> Schema:
+        """The columns of the files, then those of the folders."""
+        return self._schema
+
     def partitions(self) -> Sequence[Partition]:
-        """Those of the files."""
-        parts: Sequence[Partition] = self.inside.partitions()
-        return parts
+        """Those of the files, small ones together."""
+        parts: list[Partition] = []
+        waiting: list[Partition] = []
+        for part in self.inside.partitions():
+            held = sum(p.size_bytes or 0 for p in waiting) + (part.size_bytes or _PART_BYTES)
+            if waiting and (held > _PART_BYTES or len(waiting) >= _PART_FILES):
+                parts.append(_together(len(parts), waiting))
+                waiting = []
+            waiting.append(part)
+        return [*parts, _together(len(parts), waiting)] if waiting else parts
 
     def read(
         self,
@@ -94,45 +120,53 @@ class Hive:
         where: str | None = None,
         start: int = 0,
     ) -> Iterator[RecordBatch]:
-        """Rows of one part; none, and nothing opened, where its folders rule the condition out."""
-        path, names = str(partition.where["path"]), self.schema().names
-        if where is not None and path not in self._passing(where):
-            return iter(())
-        _, inside, rest = self._split(where)
-        wanted = needed(names, columns, rest or None)
-        folders = self._folders.slice(list(self.values).index(path), 1)
-        own = [name for name in wanted if name not in folders.schema.names]
-        batches = self.inside.read(partition, own, inside or None)
-        return narrowed((_joined(b, folders, wanted) for b in batches), names, columns, rest or None, start)
+        """Rows of one part; nothing is opened of files whose folders rule the condition out."""
+        names = self._schema.names
+        wanted = needed(names, columns, where)
+        batches = _joined(self._rows(partition, wanted, where))
+        return narrowed(batches, names, columns, where, start)
 
-    def _split(self, where: str | None) -> tuple[str, str, str]:
-        """The parts of a condition that only look at folders, only at the files, and at both."""
+    def _rows(self, partition: Partition, wanted: list[str], where: str | None) -> Iterator[RecordBatch]:
+        """Rows of the files of a part that may fulfil a condition."""
+        inside = self._split(where)[1] or None
+        own = [name for name in wanted if name not in self._folders.schema.names]
+        passing = self._passing(where)
+        schema = pa.schema([self._schema[name].arrow() for name in wanted])
+        for place in partition.where["parts"]:
+            row = self._row_of[str(place["where"]["path"])]
+            if passing[row]:
+                part = Partition(0, place["where"], place["rows"])
+                constant = self._folders.slice(row, 1)
+                for batch in self.inside.rough(part, own, inside):
+                    yield _with(batch, constant, schema)
+
+    def _split(self, where: str | None) -> tuple[str, str]:
+        """The parts of a condition that only look at folders, and only at the files."""
         if where is None:
-            return "", "", ""
+            return "", ""
         folders = set(self._folders.schema.names)
-        parts = [(p, set(p.columns)) for p in conditions.parse(where, self.schema().names).parts()]
+        parts = [(p, set(p.columns)) for p in conditions.parse(where, self._schema.names).parts()]
         there = [p for p, names in parts if names and names <= folders]
         inside = [p for p, names in parts if names and not names & folders]
-        both = [p for p, _ in parts if p not in there and p not in inside]
-        first, second, third = (
-            " and ".join(f"({p.sql('duckdb')})" for p in found) for found in (there, inside, both)
-        )
-        return first, second, third
+        first, second = (" and ".join(f"({p.sql('duckdb')})" for p in found) for found in (there, inside))
+        return first, second
 
-    def _passing(self, where: str) -> set[str]:
-        """The files whose folders do not rule a condition out."""
-        if where not in self._kept:
-            folders, text = self._folders, self._split(where)[0]
-            passing = list(self.values)
-            if text:
-                condition = conditions.parse(text, tuple(folders.schema.names))
-                numbered = pa.RecordBatch.from_arrays(
-                    [*folders.columns, pa.array(passing)], names=[*folders.schema.names, "\0path"]
-                )
-                kept: Any = next(sql.filtered(iter([numbered]), condition))
-                passing = kept.column(folders.num_columns).to_pylist()
-            self._kept[where] = set(passing)
-        return self._kept[where]
+    def _passing(self, where: str | None) -> Sequence[bool]:
+        """For each file, whether its folders may fulfil a condition."""
+        text = self._split(where)[0]
+        if not text:
+            return [True] * len(self.values)
+        if text not in self._kept:
+            folders = self._folders
+            condition = conditions.parse(text, tuple(folders.schema.names))
+            numbered = folders.append_column("\0row", pa.array(range(len(self.values)))).to_batches()
+            kept = {row for b in sql.filtered(iter(numbered), condition) for row in b.column(-1).to_pylist()}
+            self._kept[text] = [row in kept for row in range(len(self.values))]
+        return self._kept[text]
+
+    @cached_property
+    def _kept(self) -> dict[str, Sequence[bool]]:
+        return {}
 
     def count(self, where: str | None) -> int | None:
         """Rows, where the files tell without being read."""
@@ -141,7 +175,7 @@ class Hive:
 
     def pushed(self, where: str) -> str:
         """What folders are skipped by, and what the files' own source can apply."""
-        folders, inside, _ = self._split(where)
+        folders, inside = self._split(where)
         pushed = getattr(self.inside, "pushed", None)
         return " and ".join(filter(None, [folders, pushed(inside) if pushed is not None and inside else ""]))
 
@@ -158,13 +192,48 @@ class Hive:
         return repr(self.inside)
 
 
-def _joined(batch: RecordBatch, folders: RecordBatch, wanted: Sequence[str]) -> RecordBatch:
+def _together(index: int, parts: Sequence[Partition]) -> Partition:
+    """Some parts as one."""
+    rows = [part.rows for part in parts]
+    sizes = [part.size_bytes for part in parts]
+    return Partition(
+        index,
+        {"parts": [{"where": dict(part.where), "rows": part.rows} for part in parts]},
+        sum(n for n in rows if n is not None) if None not in rows else None,
+        sum(n for n in sizes if n is not None) if None not in sizes else None,
+    )
+
+
+def _with(batch: RecordBatch, constant: Any, schema: Any) -> RecordBatch:
     """A batch of a file with the columns of its folders."""
-    if not wanted:
+    if not schema.names:
         return batch
-    constant = {name: folders.column(name)[0] for name in folders.schema.names}
     arrays = [
-        pa.repeat(constant[name], batch.num_rows) if name in constant else batch.column(name)
-        for name in wanted
+        pa.repeat(constant.column(name)[0], batch.num_rows)
+        if name in constant.schema.names
+        else batch.column(name)
+        for name in schema.names
     ]
-    return pa.RecordBatch.from_arrays(arrays, names=list(wanted))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _joined(batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+    """Small batches put together: what is done for each is done seldom."""
+    waiting: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        if not batch.num_columns:  # which together would not know how many rows they have
+            yield batch
+            continue
+        if waiting and (rows + batch.num_rows > _BATCH_ROWS or size + batch.nbytes > _BATCH_BYTES):
+            yield _one(waiting)
+            waiting, rows, size = [], 0, 0
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+    if waiting:
+        yield _one(waiting)
+
+
+def _one(batches: list[Any]) -> RecordBatch:
+    whole = pa.Table.from_batches(batches).combine_chunks()
+    return whole.to_batches()[0] if whole.num_rows else batches[0]

@@ -1,21 +1,21 @@
-"""JSON lines, also gzipped: one object per line; bad lines told by file, line, column and value."""
+"""JSON lines, also compressed: one object per line; bad lines told by file, line, column and value."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
-from orrery.data import cells, files, values
+from orrery.data import cells, files, packed, values
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed
 from orrery.data.source import Partition
-from orrery.data.sources.file import FileSource
+from orrery.data.sources.file import FileSource, steady, version_of
 from orrery.errors import SchemaError, UnknownColumnError
 from orrery.schema import Kind, Schema, parse_type
 
@@ -31,11 +31,11 @@ Line = tuple[int, bytes]
 class JsonLines(FileSource):
     """One file of JSON lines, a glob or a folder of them; a part is a file.
 
-    Columns and types are those of a sample of the first file; strings that are all dates or times of ISO
+    Columns and types are those of a sample of the first rows; strings that are all dates or times of ISO
     8601 are such. ``types`` pins some: ``{"at": "timestamp[us]", "code": "string"}``.
     """
 
-    endings = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+    endings = packed.every(".jsonl", ".ndjson")
 
     def __init__(
         self,
@@ -53,18 +53,14 @@ class JsonLines(FileSource):
 
     @cached_property
     def _arrow(self) -> Any:
-        path = self.paths[0]
-        rows = [
-            row
-            for line in islice(self._lines(path), _SAMPLE_ROWS)
-            if isinstance(row := _parsed(line[1]), dict)
-        ]
+        lines = chain.from_iterable(self._lines(path) for path in self.paths)
+        rows = [row for line in islice(lines, _SAMPLE_ROWS) if isinstance(row := _parsed(line[1]), dict)]
         names = list(dict.fromkeys(name for row in rows for name in row))
         for name in self.types:
             if name not in names:
                 raise UnknownColumnError(name, names)
         if not names:
-            raise SchemaError(f"{files.shown(path)} holds no JSON object, so it has no columns.")
+            raise SchemaError(f"{files.shown(self.place)} holds no JSON object, so it has no columns.")
         return pa.schema(
             [pa.field(name, self._type([row.get(name) for row in rows], name)) for name in names]
         )
@@ -80,7 +76,7 @@ class JsonLines(FileSource):
         return found
 
     def schema(self) -> Schema:
-        """The columns of the first file."""
+        """The columns of the first rows."""
         return Schema.of(self._arrow)
 
     def read(
@@ -92,22 +88,23 @@ class JsonLines(FileSource):
     ) -> Iterator[RecordBatch]:
         """Rows of one file."""
         path = str(partition.where["path"])
-        batches = (self._batch(path, lines) for lines in self._groups(path))
+        groups = self._groups(path, version_of(partition.where))
+        batches = steady(partition, (self._batch(path, lines) for lines in groups))
         return narrowed(batches, self._arrow.names, columns, where, start)
 
-    def _lines(self, path: str) -> Iterator[Line]:
+    def _lines(self, path: str, version: files.State | None = None) -> Iterator[Line]:
         """The lines that are not blank."""
-        with files.unpacked(path, self.encoding) as file:
+        with files.unpacked(path, self.encoding, version) as file:
             for number, line in enumerate(file, 1):
                 self.bytes_read += len(line)
                 line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
                 if stripped := line.strip():
                     yield number, stripped
 
-    def _groups(self, path: str) -> Iterator[list[Line]]:
+    def _groups(self, path: str, version: files.State | None) -> Iterator[list[Line]]:
         group: list[Line] = []
         size = 0
-        for line in self._lines(path):
+        for line in self._lines(path, version):
             group.append(line)
             size += len(line[1])
             if len(group) >= _BATCH_ROWS or size >= _BATCH_BYTES:

@@ -9,7 +9,8 @@ import pyarrow.orc as pyorc
 
 from orrery.data import files
 from orrery.data.source import Partition
-from orrery.data.sources.file import ColumnarSource
+from orrery.data.sources.columnar import ColumnarSource
+from orrery.data.sources.file import version_of
 
 
 class Orc(ColumnarSource):
@@ -25,17 +26,19 @@ class Orc(ColumnarSource):
     def partitions(self) -> Sequence[Partition]:
         """One part per stripe."""
         parts: list[Partition] = []
-        for path in self.paths:
-            with self._telling(path), files.opened(path, ranges=True) as file:
+        for path, version in self.versions().items():
+            with self._telling(path), files.opened(path, ranges=True, version=version) as file:
                 stripes = pyorc.ORCFile(file).nstripes
-            parts += [Partition(len(parts) + i, {"path": path, "stripe": i}) for i in range(stripes)]
+            for i in range(stripes):
+                place = {"path": path, "stripe": i, "version": list(version)}
+                parts.append(Partition(len(parts), place, size_bytes=version.size_bytes // stripes))
         return parts
 
     def _batches(self, partition: Partition, wanted: Sequence[str], where: str | None) -> Iterator[Any]:
-        with files.opened(str(partition.where["path"]), ranges=True) as file:
-            stripes = pyorc.ORCFile(file)
+        path, stripe = str(partition.where["path"]), int(partition.where["stripe"])
+        with files.opened(path, ranges=True, version=version_of(partition.where)) as file:
             # Without a column, a batch would not know how many rows it has.
-            batch = stripes.read_stripe(int(partition.where["stripe"]), list(wanted or self._arrow.names[:1]))
+            batch = pyorc.ORCFile(file).read_stripe(stripe, list(wanted or self._arrow.names[:1]))
             self.bytes_read += batch.nbytes
             yield batch
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from sqlglot import exp
 
 from orrery.data import conditions, files
-from orrery.data.rows import BATCH_ROWS
+from orrery.data.rows import BATCH_ROWS, needed
 from orrery.data.source import Partition
-from orrery.data.sources.file import ColumnarSource
+from orrery.data.sources import footer
+from orrery.data.sources.columnar import ColumnarSource
+from orrery.data.sources.file import version_of
+
+_BATCH_BYTES = 32 << 20
 
 
 class Parquet(ColumnarSource):
@@ -23,53 +24,68 @@ class Parquet(ColumnarSource):
     endings = (".parquet", ".pq")
     form = "Parquet"
 
-    def __init__(self, place: str) -> None:
-        super().__init__(place)
-        self._footers: dict[str, Any] = {}
+    def __init__(self, place: str, missing: str = "error") -> None:
+        super().__init__(place, missing)
+        self._footers = footer.Footers()
 
     def _schema_of(self, path: str) -> Any:
         return self._footer(path).schema.to_arrow_schema()
 
-    def _footer(self, path: str) -> Any:
-        if path in self._footers:
-            return self._footers[path]
-        with self._telling(path), files.opened(path, ranges=True) as file:
-            footer = pq.read_metadata(file)
-        if not files.is_local(path):  # a file of this machine is looked at again: it may have changed
-            self._footers[path] = footer
-        return footer
+    def _footer(self, path: str, version: files.State | None = None) -> Any:
+        """The end of a file, of the version asked for; of a file of this machine as it is now."""
+        if version is None and files.is_local(path):
+            version = files.state(path)
+        known = self._footers.get(path, version)
+        if known is not None:
+            return known
+        with self._telling(path), files.opened(path, ranges=True, version=version) as file:
+            found = pq.read_metadata(file)
+        self._footers.keep(path, version, found)
+        return found
 
     def partitions(self) -> Sequence[Partition]:
         """One part per row group."""
         parts: list[Partition] = []
-        for path in self.paths:
-            footer = self._footer(path)
-            for group in range(footer.num_row_groups):
-                found = footer.row_group(group)
-                place = {"path": path, "group": group}
+        for path, version in self.versions().items():
+            end = self._footer(path, version)
+            for group in range(end.num_row_groups):
+                found = end.row_group(group)
+                place = {"path": path, "group": group, "version": list(version)}
                 parts.append(Partition(len(parts), place, found.num_rows, found.total_byte_size))
         return parts
 
     def _batches(self, partition: Partition, wanted: Sequence[str], where: str | None) -> Iterator[Any]:
         path, group = str(partition.where["path"]), int(partition.where["group"])
-        if where is not None and self._ruled_out(path, group, where):
+        version = version_of(partition.where)
+        end = self._footer(path, version)
+        leaves = footer.leaves(end.schema)
+        if where is not None and self._excluded(where, end, group):
             return
-        with files.opened(path, ranges=True) as file:
+        chunks = [end.row_group(group).column(i) for name in wanted for i in leaves.get(name, ())]
+        stored = sum(chunk.total_uncompressed_size for chunk in chunks)
+        rows = BATCH_ROWS * _BATCH_BYTES // max(stored * BATCH_ROWS // max(partition.rows or 1, 1), 1)
+        with files.opened(path, ranges=True, version=version) as file:
             far = not files.is_local(path)  # there, a few long reads beat many short ones
-            reader = pq.ParquetFile(file, metadata=self._footer(path), pre_buffer=far)
-            self.bytes_read += _bytes_of(reader.metadata.row_group(group), set(wanted))
-            yield from reader.iter_batches(BATCH_ROWS, [group], list(wanted))
+            reader = pq.ParquetFile(file, metadata=end, pre_buffer=far)
+            self.bytes_read += sum(chunk.total_compressed_size for chunk in chunks)
+            yield from reader.iter_batches(max(1, min(BATCH_ROWS, rows)), [group], list(wanted))
 
-    def _ruled_out(self, path: str, group: int, where: str) -> bool:
-        """Whether the row group's least and greatest values exclude every row."""
-        bound = _expression(conditions.parse(where, tuple(self._arrow.names)), self._arrow)
-        if bound is None:
-            return False
-        footer = io.BytesIO()
-        self._footer(path).write_metadata_file(footer)  # as a file of its own: nothing more is fetched
-        form: Any = ds.ParquetFileFormat()
-        fragment = form.make_fragment(pa.py_buffer(footer.getvalue()), row_groups=[group])
-        return not fragment.split_by_row_group(bound, schema=self._arrow)
+    def _excluded(self, where: str, end: Any, group: int) -> bool:
+        """Whether a row group's statistics rule every row of it out."""
+        condition = conditions.parse(where, tuple(self._arrow.names))
+        return footer.excludes(condition, _bounds(end, footer.leaves(end.schema), group), self._arrow)
+
+    def bytes_to_read(self, columns: Sequence[str] | None, where: str | None) -> int:
+        """What reading some columns of the rows that pass takes, as the footers tell."""
+        wanted, bound = needed(self._arrow.names, columns, where), self._bound(where)
+        total = 0
+        for path in self.paths:
+            end = self._footer(path)
+            places = [i for name in wanted for i in footer.leaves(end.schema).get(name, ())]
+            for group in range(end.num_row_groups):
+                if bound is None or not self._excluded(bound, end, group):
+                    total += sum(end.row_group(group).column(i).total_compressed_size for i in places)
+        return total
 
     def count(self, where: str | None) -> int | None:
         """Rows, as the footers tell."""
@@ -78,40 +94,26 @@ class Parquet(ColumnarSource):
     def pushed(self, where: str) -> str:
         """What row groups are skipped by."""
         parts = conditions.parse(where, tuple(self._arrow.names)).parts()
-        return " and ".join(p.text for p in parts if _term(p.tree, self._arrow) is not None)
+        plain = [p for p in parts if not set(p.columns) & set(self._meanings)]
+        return " and ".join(p.text for p in plain if footer.can_exclude(p.tree, self._arrow))
 
 
-def _bytes_of(group: Any, wanted: set[str]) -> int:
-    chunks = (group.column(i) for i in range(group.num_columns))
-    return sum(c.total_compressed_size for c in chunks if c.path_in_schema.split(".")[0] in wanted)
+def _bounds(end: Any, leaves: dict[str, list[int]], group: int) -> footer.Bounds:
+    """What a row group's statistics say of a column."""
+    columns = end.row_group(group)
 
+    def bounds(name: str) -> footer.Range | None:
+        found = leaves.get(name, [])
+        if len(found) != 1 or (chunk := columns.column(found[0])).path_in_schema != name:
+            return None
+        told = chunk.statistics
+        if told is None:
+            return None
+        nulls = told.null_count if told.has_null_count else None
+        try:
+            least, most = (told.min, told.max) if told.has_min_max else (None, None)
+        except (pa.ArrowException, ValueError, OverflowError):
+            least, most = None, None
+        return footer.Range(least, most, nulls, columns.num_rows)
 
-def _expression(condition: conditions.Condition, schema: Any) -> Any:
-    """What of the condition Arrow can hold against a row group's statistics; None for nothing."""
-    terms = [t for t in (_term(part.tree, schema) for part in condition.parts()) if t is not None]
-    whole = None
-    for term in terms:
-        whole = term if whole is None else whole & term
-    return whole
-
-
-_COMPARED = {exp.EQ: "__eq__", exp.GT: "__gt__", exp.GTE: "__ge__", exp.LT: "__lt__", exp.LTE: "__le__"}
-
-
-def _term(tree: Any, schema: Any) -> Any:
-    """One comparison of a number or text column with a literal, as Arrow's expression."""
-    if type(tree) not in _COMPARED or not isinstance(tree.this, exp.Column):
-        return None
-    kind = schema.field(tree.this.name).type
-    value, sign = tree.expression, 1
-    if isinstance(value, exp.Neg):
-        value, sign = value.this, -1
-    if not isinstance(value, exp.Literal):
-        return None
-    if value.is_string:
-        literal: Any = value.this if pa.types.is_string(kind) else None
-    else:
-        text = str(value.this)
-        whole = pa.types.is_integer(kind) and text.isdigit() and int(text) < 2**63
-        literal = sign * int(text) if whole else sign * float(text) if pa.types.is_float64(kind) else None
-    return None if literal is None else getattr(ds.field(tree.this.name), _COMPARED[type(tree)])(literal)
+    return bounds

@@ -1,4 +1,4 @@
-"""Plain text, also gzipped: one row per line."""
+"""Plain text, also compressed: one row per line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
-from orrery.data import files
+from orrery.data import files, packed
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed
 from orrery.data.source import Partition
-from orrery.data.sources.file import FileSource
+from orrery.data.sources.file import FileSource, steady, version_of
 from orrery.schema import Field, Schema
 
 _SCHEMA = Schema(fields=(Field(name="text", type="string"), Field(name="line", type="int64")))
@@ -22,7 +22,7 @@ _BATCH_BYTES = 16 << 20
 class Text(FileSource):
     """Lines of a file, a glob or a folder: columns ``text``, less its line end, and ``line``, from 1."""
 
-    endings = (".txt", ".log", ".txt.gz", ".log.gz")
+    endings = packed.every(".txt", ".log")
 
     def __init__(self, place: str, encoding: str = "utf-8", on_bad: OnBad = "stop") -> None:
         super().__init__(place)
@@ -41,14 +41,14 @@ class Text(FileSource):
         start: int = 0,
     ) -> Iterator[RecordBatch]:
         """Lines of one file, empty ones too."""
-        batches = self._batches(str(partition.where["path"]))
+        batches = steady(partition, self._batches(str(partition.where["path"]), version_of(partition.where)))
         return narrowed(batches, _SCHEMA.names, columns, where, start)
 
-    def _batches(self, path: str) -> Iterator[RecordBatch]:
+    def _batches(self, path: str, version: files.State | None) -> Iterator[RecordBatch]:
         texts: list[str] = []
         lines: list[int] = []
         size = 0
-        with files.unpacked(path, self.encoding) as file:
+        with files.unpacked(path, self.encoding, version) as file:
             for number, line in enumerate(file, 1):
                 self.bytes_read += len(line)
                 size += len(line)

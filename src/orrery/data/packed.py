@@ -1,0 +1,118 @@
+"""Compressed files and other encodings: bytes as they lie, and as they are meant.
+
+What a name ends in says how it is compressed: ``.gz``, ``.bz2``, ``.xz``, ``.zst``, ``.lz4``.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".lz4")
+"""How the names of compressed files end."""
+
+
+def packing_of(name: str) -> str:
+    """How a file is compressed, going by its name; nothing for one that is not.
+
+    >>> packing_of("rows.csv.zst"), packing_of("rows.csv")
+    ('.zst', '')
+    """
+    return next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
+
+
+def every(*endings: str) -> tuple[str, ...]:
+    """The endings, and each with every compression behind it.
+
+    >>> every(".csv")[:3]
+    ('.csv', '.csv.gz', '.csv.bz2')
+    """
+    return tuple(ending + packing for ending in endings for packing in ("", *ENDINGS))
+
+
+@contextmanager
+def unpacking(file: Any, name: str) -> Iterator[Any]:
+    """The bytes inside a file, one after the other. Cut short, it raises OSError or EOFError."""
+    packing = packing_of(name)
+    if packing == ".gz":
+        yield gzip.GzipFile(fileobj=file)
+    elif packing == ".bz2":
+        yield bz2.BZ2File(file)
+    elif packing == ".xz":
+        with _named(lzma.LZMAError):
+            yield lzma.LZMAFile(file)  # noqa: SIM115 - closes nothing
+    elif packing:
+        with pa.CompressedInputStream(file, _ARROW[packing]) as stream:
+            yield io.BufferedReader(stream)
+    else:
+        yield file
+
+
+@contextmanager
+def packing(file: Any, name: str) -> Iterator[Any]:
+    """A file to write to, whose bytes are compressed as its name says: equal bytes in, equal bytes out."""
+    kind = packing_of(name)
+    if kind == ".gz":
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream:
+            yield stream
+    elif kind == ".bz2":
+        with bz2.BZ2File(file, "wb") as stream:
+            yield stream
+    elif kind == ".xz":
+        with lzma.LZMAFile(file, "wb") as stream:
+            yield stream
+    elif kind:
+        with pa.CompressedOutputStream(pa.PythonFile(file, "w"), _ARROW[kind]) as stream:
+            yield stream
+    else:
+        yield file
+
+
+_ARROW: dict[str, Any] = {".zst": "zstd", ".lz4": "lz4"}
+
+
+@contextmanager
+def _named(kind: type[Exception]) -> Iterator[None]:
+    """An error of a library's own class as OSError, which callers know."""
+    try:
+        yield
+    except kind as error:
+        raise OSError(str(error)) from None
+
+
+def recoded(file: Any, encoding: str) -> Any:
+    """Bytes of any encoding as UTF-8. Raises LookupError for an encoding that is not known."""
+    name = codecs.lookup(encoding).name
+    return file if name in ("utf-8", "ascii") else io.BufferedReader(_Recoded(file, name))
+
+
+class _Recoded(io.RawIOBase):
+    """Bytes of another encoding, as UTF-8."""
+
+    def __init__(self, file: Any, encoding: str) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end."""
+        while not self._rest:
+            block = self._file.read(1 << 16)
+            self._rest = self._decoder.decode(block, final=not block).encode()
+            if not block:
+                break
+        taken = min(len(buffer), len(self._rest))
+        buffer[:taken], self._rest = self._rest[:taken], self._rest[taken:]
+        return taken
