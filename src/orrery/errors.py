@@ -223,6 +223,11 @@ class DeadlineError(EngineError):
 class WorkerError(EngineError):
     """A worker failed. The message carries its rank, host and traceback."""
 
+    rank: int = 0
+    host: str = ""
+    lost: bool = False
+    """Whether it ended without a word, killed or stopped; what it did may be tried again."""
+
 
 class ServingError(OrreryError):
     """A service cannot start, or cannot answer."""

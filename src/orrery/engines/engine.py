@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from orrery.engines.job import Job
@@ -50,12 +51,39 @@ class Plan:
         return "\n".join([f"{self.engine}: {self.workers} at a time", *(f"  {step}" for step in self.steps)])
 
 
+class Link(Protocol):
+    """A worker's way to whoever started the gang."""
+
+    def tell(self, value: object) -> None:
+        """A value for the gang's ``listen``."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether ``listen`` asked to end."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One worker's place in a gang."""
 
     rank: int = 0
     size: int = 1
+    host: str = ""
+    local_rank: int = 0
+    """Its number among the gang's workers on this host."""
+    meeting: str = ""
+    """Where the workers meet: ``file:///…`` on one machine, ``tcp://host:port`` across several."""
+    scratch: Path | None = None
+    """A folder that the gang's workers on this host share; removed when the gang ends."""
+    link: Link | None = None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What ``listen`` hears when a worker was lost and the gang starts again."""
+
+    why: str
+    restarts_left: int
 
 
 class Handle(Protocol):

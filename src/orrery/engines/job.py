@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -36,12 +37,23 @@ class Gather:
 
 @dataclass(frozen=True)
 class Gang:
-    """Workers that start all together or not at all; each gets its :class:`World`."""
+    """Workers that start all together or not at all; each is called with its ``Member``.
+
+    The result is what each worker returned, in the order of their ranks.
+    """
 
     task: Callable[[Any], Any]
     workers: int = 1
     resources: Resources = field(default_factory=Resources)
     deadline_s: float | None = None
+    restarts: int = 0
+    """How often the whole gang starts again when a worker is lost: killed, stopped, or its machine gone."""
+    listen: Callable[[int, Any], object] | None = None
+    """Called here with the rank and what a worker tells; the answer ``"stop"`` goes to that worker."""
+    logs: Path | None = None
+    """A folder that keeps what each worker printed, ``rank-<n>.log``."""
+    warm: Sequence[str] = ()
+    """Modules to load once for all workers, where the engine can."""
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,31 @@
-"""This machine: threads of this process."""
+"""This machine: threads of this process, and gangs of processes beside it."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from orrery.data.passes import Cancelled, gather, in_order
+from orrery import settings
+from orrery.data.passes import Cancelled, cores, gather, in_order
 from orrery.engines.engine import Member, Plan, Slots, State
+from orrery.engines.gang import Limits, run_gang
 from orrery.engines.job import Each, Gang, Gather, Job, Map
 from orrery.errors import DeadlineError, EngineError, SlotsError
 
 
 class LocalHandle:
-    """A job in a thread of its own. It ends early by ``cancel``, at its next batch or item."""
+    """A job in a thread of its own. It ends early by ``cancel``, at its next batch or item.
 
-    def __init__(self, work: Callable[[threading.Event], Any], deadline_s: float | None) -> None:
+    ``settle_s``: how long one who gives up waits for the job to be gone.
+    """
+
+    def __init__(
+        self, work: Callable[[threading.Event], Any], deadline_s: float | None, settle_s: float = 0.0
+    ) -> None:
         self._work = work
+        self._settle_s = settle_s
         self._until = None if deadline_s is None else time.monotonic() + deadline_s
         self._deadline_s = deadline_s
         self._stop = threading.Event()
@@ -54,6 +61,7 @@ class LocalHandle:
                 )
         except (KeyboardInterrupt, DeadlineError):
             self.cancel()
+            self._ended.wait(self._settle_s)
             raise
         if self._error is not None:
             raise self._error
@@ -89,24 +97,24 @@ class Local:
     [1, 2, 3]
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, limits: Limits | None = None) -> None:
         self.threads = threads
+        self.limits = limits or Limits()
+        self._taken = 0
+        self._taking = threading.Lock()
 
     def slots(self) -> Slots:
-        """Threads for maps and passes; a gang of more than one needs processes, which this engine lacks."""
-        total = self.threads or len(os.sched_getaffinity(0))
-        return Slots(free=total, total=total)
+        """Threads for maps and passes, or processes for gangs: one for each core."""
+        total = self.threads or settings.slots() or cores()
+        return Slots(free=max(0, total - self._taken), total=total)
 
     def plan(self, job: Job) -> Plan:
-        """What would be done. Raises SlotsError for a gang of several workers."""
+        """What would be done. Raises SlotsError for a gang that is larger than the machine."""
         threads = self.slots().total
         if isinstance(job, Gang):
-            if job.workers != 1:
-                raise SlotsError(
-                    f"Asked for {job.workers} workers; the local engine has room for 1 in a gang.",
-                    hint="Use workers=1, or an engine that starts processes.",
-                )
-            return Plan("local", job, 1, ("run the task in this process",))
+            self._check_room(job.workers, threads)
+            each = f"start {job.workers} processes, which meet and run the task"
+            return Plan("local", job, job.workers, (each if job.workers > 1 else "run the task here",))
         if isinstance(job, Each):
             workers = max(1, min(threads // max(1, job.resources.cpus), len(job.items)))
             return Plan("local", job, workers, (f"call the task on each of {len(job.items)} items",))
@@ -114,12 +122,33 @@ class Local:
         return Plan("local", job, threads, (f"{what} every batch of {job.table!r}",))
 
     def submit(self, plan: Plan) -> LocalHandle:
-        """Start it in a thread."""
-        return LocalHandle(lambda stop: _run(plan, stop), plan.job.deadline_s).start()
+        """Start it in a thread; a gang of several in processes. Raises SlotsError where others fill them."""
+        job = plan.job
+        if not isinstance(job, Gang) or job.workers == 1:
+            return LocalHandle(lambda stop: _run(plan, stop), job.deadline_s).start()
+        with self._taking:
+            self._check_room(job.workers, self.slots().free)
+            self._taken += job.workers
+        return LocalHandle(lambda stop: self._run_gang(job, stop), None, settle_s=15.0).start()
 
     def gather(self, aggregate: Any, table: Any) -> Any:
         """The result of one pass over a table."""
         return self.submit(self.plan(Gather(aggregate, table))).result()
+
+    def _run_gang(self, job: Gang, stop: threading.Event) -> list[Any]:
+        try:
+            return run_gang(job, stop, self.limits)
+        finally:
+            with self._taking:
+                self._taken -= job.workers
+
+    def _check_room(self, workers: int, room: int) -> None:
+        if not 1 <= workers <= room:
+            total = self.slots().total
+            raise SlotsError(
+                f"Asked for {workers} workers; {room} of this machine's {total} slots are free.",
+                hint="Ask for fewer; or set ORRERY_SLOTS, where workers may share a core.",
+            )
 
 
 def _run(plan: Plan, stop: threading.Event) -> Any:

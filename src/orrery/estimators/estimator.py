@@ -10,6 +10,7 @@ from pydantic import Field as Setting
 
 from orrery.data.table import Table, read
 from orrery.engines.engine import Engine
+from orrery.engines.find import engine_of
 from orrery.errors import SettingsError, did_you_mean, listing
 from orrery.estimators import views
 from orrery.estimators.fitting import fit_model
@@ -20,6 +21,7 @@ from orrery.features.feature import Feature
 from orrery.learners.learner import Learner
 from orrery.schema import Kind
 from orrery.training.events import Observer
+from orrery.training.exchange.choice import Exchanging, exchange_of
 from orrery.training.progress import bars
 
 
@@ -61,23 +63,28 @@ class Estimator(Recipe):
         table: Any,
         *,
         validation: Any = None,
-        engine: Engine | None = None,
-        workers: int = 1,
+        engine: Engine | str | None = None,
+        workers: int | Literal["auto"] = 1,
+        exchange: str | Mapping[str, Any] | Exchanging = "allreduce",
         observers: Sequence[Observer] = (),
         folder: str | Path | None = None,
     ) -> Model:
         """Learn from the rows of a table.
 
-        ``validation`` are rows to stop early on. ``folder`` keeps checkpoints: the same call after a crash
-        goes on from the last one; by default a folder in ORRERY_HOME named by settings and data.
+        ``validation`` are rows to stop early on. ``workers`` learn together (``auto``: one for each GPU, or
+        core) on an ``engine``, this machine by default, and agree by an ``exchange``. ``folder`` keeps
+        checkpoints: the same call after a crash goes on from the last one; by default a folder in
+        ORRERY_HOME named by settings and data.
         Raises DataError, TargetError, FitError, SettingsError.
         """
         held = None if validation is None else as_table(validation)
+        place = engine_of(engine)
         return fit_model(
             resolve(self, as_table(table), validated=held is not None),
             validation=held,
-            engine=engine,
-            workers=workers,
+            engine=place if engine is not None else None,
+            workers=count_workers(workers, place),
+            exchange=exchange_of(exchange),
             observers=observers,
             folder=None if folder is None else Path(folder),
         )
@@ -95,6 +102,9 @@ def fit(
     kinds: Mapping[str, str | Kind] | None = None,
     features: Sequence[Feature] | None = None,
     seed: int = 0,
+    engine: Engine | str | None = None,
+    workers: int | Literal["auto"] = 1,
+    exchange: str | Mapping[str, Any] | Exchanging = "allreduce",
     observers: Sequence[Observer] = (),
     progress: bool | None = None,
     folder: str | Path | None = None,
@@ -103,7 +113,8 @@ def fit(
     """Learn to predict the column ``target`` from the others. Kinds, features and learner are inferred.
 
     ``table`` is a Table or what :func:`orrery.read` takes. ``settings`` are the learner's (``epochs=5``), or
-    the estimator's (``weight="w"``, ``ignore=("id",)``). ``progress`` shows bars; by default in a terminal.
+    the estimator's (``weight="w"``, ``ignore=("id",)``). ``workers`` learn together on the ``engine``, this
+    machine by default. ``progress`` shows bars; by default in a terminal.
 
     >>> rows = [{"x": float(i), "y": 2.0 * i + 1.0} for i in range(50)]
     >>> model = fit(rows, "y", learner="linear")
@@ -126,11 +137,28 @@ def fit(
     shown = bars(progress)
     try:
         watching = [*observers, shown] if shown else list(observers)
-        return estimator.fit(rows, validation=validation, observers=watching, folder=folder)
+        return estimator.fit(
+            rows,
+            validation=validation,
+            engine=engine,
+            workers=workers,
+            exchange=exchange,
+            observers=watching,
+            folder=folder,
+        )
     finally:
         close = getattr(shown, "close", None)
         if close is not None:  # also after an error, so that the terminal is left as it was
             close()
+
+
+def count_workers(workers: int | str, engine: Engine) -> int:
+    """How many workers: as asked for, or all that could start now. Raises SettingsError."""
+    if workers == "auto":
+        return max(1, engine.slots().free)
+    if isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1:
+        return workers
+    raise SettingsError(f"workers={workers!r} is wrong: a whole number of at least 1, or 'auto'.")
 
 
 def as_table(data: Any) -> Table:

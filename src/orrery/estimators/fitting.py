@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from orrery import settings
 from orrery.data.table import Table
-from orrery.engines.engine import Engine, Member
-from orrery.engines.job import Gang
+from orrery.engines.engine import Engine
 from orrery.engines.local import LOCAL
 from orrery.errors import FitError
 from orrery.estimators.example import take_example
@@ -21,10 +20,11 @@ from orrery.estimators.lineage import lineage_of
 from orrery.estimators.model import Model
 from orrery.estimators.resolving import Resolved, held_rows
 from orrery.features.plan import FeaturePlan
-from orrery.learners.learner import Predictor
+from orrery.learners.crew import GangCrew
 from orrery.schema import Kind
 from orrery.spec import stable_key
 from orrery.training.events import Ended, Event, Observer, observe_all
+from orrery.training.exchange.choice import Exchanging
 from orrery.training.feed import Feed
 from orrery.training.world import World
 
@@ -49,11 +49,15 @@ def fit_model(
     validation: Table | None,
     engine: Engine | None,
     workers: int,
+    exchange: Exchanging,
     observers: Sequence[Observer],
     folder: Path | None,
 ) -> Model:
     """The model of a resolved estimator."""
     started = time.perf_counter()
+    crew = GangCrew(engine or LOCAL, workers) if workers > 1 else None
+    if crew is not None:
+        crew.check()
     estimator, notes = resolved.estimator, _Notes()
     train, held = _hold_out(resolved, validation)
     plan = FeaturePlan.fit(estimator.features or (), train, engine)
@@ -63,12 +67,9 @@ def fit_model(
     run = folder or settings.home() / "runs" / _run_key(resolved, validation)
     observe = observe_all([notes, *observers])
 
-    def work(member: Member) -> Predictor:
-        world = World(member.rank, member.size, settings.device(), estimator.seed, run)
-        return estimator.learner.fit(feed, world, observe)
-
+    world = World(device=settings.device(), seed=estimator.seed, folder=run, exchange=exchange, crew=crew)
     try:
-        predictor = _run(work, engine, workers)
+        predictor = estimator.learner.fit(feed, world, observe)
     except OSError as error:
         raise FitError(
             f"The run could not be kept in {str(run)!r}: {error.strerror or error}.",
@@ -88,20 +89,13 @@ def fit_model(
         plan,
         predictor,
         lineage=lineage_of(resolved.table, estimator, resolved.rows, time.perf_counter() - started),
-        notes=[*resolved.notes, *leaks, *notes.lines],
+        notes=[*resolved.notes, *leaks, *notes.lines, *(crew.told() if crew is not None else ())],
     )
+    if crew is not None and crew.facts:
+        model.lineage["gang"] = crew.facts
     sample = next(iter(train.select(*resolved.signature.inputs.names).batches(_SAMPLE_ROWS)))
     model.example = take_example(model, sample)
     return model
-
-
-def _run(work: Callable[[Member], Predictor], engine: Engine | None, workers: int) -> Predictor:
-    """One worker here runs in the caller's own thread, where Ctrl-C stops it; others are the engine's."""
-    if engine is None and workers == 1:
-        return work(Member())
-    engine = engine or LOCAL
-    predictors: list[Predictor] = engine.submit(engine.plan(Gang(work, workers))).result()
-    return predictors[0]
 
 
 def _hold_out(resolved: Resolved, validation: Table | None) -> tuple[Table, Table | None]:

@@ -41,6 +41,8 @@ class Learner(Choice):
     family: ClassVar[str] = "orrery.learners"
     holds_out: ClassVar[bool] = True
     """Whether ``fit`` wants rows held out. A learner that cross-validates by itself is given all rows."""
+    gangs: ClassVar[bool] = False
+    """Whether several workers can learn together: each calls :meth:`work` with its place in the world."""
 
     @abstractmethod
     def features(self, schema: Schema, profile: Profile, target: Target) -> tuple[Feature, ...]:
@@ -60,6 +62,10 @@ class Learner(Choice):
     @abstractmethod
     def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:
         """Learn. ``feed.validation`` is held out for early stopping, where there is one."""
+
+    def work(self, feed: Feed, world: World, observe: Observer) -> Predictor | None:
+        """Learn as one worker of several; only the first has the predictor at the end."""
+        return self.fit(feed, world, observe)
 
     def describe(self) -> dict[str, Any]:
         """Every setting, for people."""

@@ -6,7 +6,7 @@ import functools
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,8 +109,19 @@ class Network(Learner):
         """With the recipe for so many rows."""
         return self.resolve(rows, any(isinstance(feature, Image) for feature in features))
 
+    gangs: ClassVar[bool] = True
+
     def fit(self, feed: Feed, world: World, observe: Observer) -> Predictor:
         """Train, export, and answer from the exported network from then on."""
+        if world.crew is not None:
+            learnt: Predictor = world.crew.fit(self, feed, world, observe)
+            return learnt
+        found = self.work(feed, world, observe)
+        assert found is not None
+        return found
+
+    def work(self, feed: Feed, world: World, observe: Observer) -> Predictor | None:
+        """The same as one worker of a gang."""
         openmp.load("torch", "The network learner")
         from orrery.networks.network import build, find_factory, is_picture
         from orrery.training.fit import fit_module
@@ -128,6 +139,8 @@ class Network(Learner):
             augment=self.augment,
             weights=read_weights(Path(self.init_from)) if self.init_from else None,
         )
+        if world.rank:
+            return None
         card = {"format": 1, "learner": settings.to_dict()}
         return NetworkPredictor.make(
             trained.onnx, trained.weights, card, feed.outputs, feed.target, trained.scale

@@ -124,4 +124,5 @@ class _Parts:
         with self.file:
             if 0 in shape:
                 return np.zeros(shape, empty.dtype)
-            return np.memmap(self.file, empty.dtype, mode="r", shape=shape)
+            # A plain array over the map: pickled for other processes, it lies beside the rest.
+            return np.memmap(self.file, empty.dtype, mode="r", shape=shape).view(np.ndarray)

@@ -40,6 +40,8 @@ class Batch:
     target: NDArray[Any]
     weight: NDArray[np.float64] | None
     rows: NDArray[np.int64]
+    total: float = 0.0
+    """What the rows of the whole batch count together, other workers' parts included; never nothing."""
 
 
 class Feed:
@@ -192,7 +194,14 @@ class Feed:
         for low in range(start * size, self.rows, size):
             batch = order[low : low + size]
             part = batch[len(batch) * rank // workers : len(batch) * (rank + 1) // workers]
-            yield self.take(part)
+            yield replace(self.take(part), total=self._total(batch))
+
+    def _total(self, rows: NDArray[np.int64]) -> float:
+        weight = self._whole.weight
+        if weight is None:
+            return float(len(rows))
+        places = rows if self._index is None else self._index[rows]
+        return max(float(weight[places].sum()), 1e-12)  # so that a loss can be divided by it
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The order of the rows in an epoch: a pure function of seed, epoch and the number of rows."""

@@ -26,6 +26,8 @@ from orrery.networks.network import is_picture
 from orrery.spec import code_key
 from orrery.training.device import find_device
 from orrery.training.events import Observer
+from orrery.training.exchange.exchange import Traffic
+from orrery.training.exchange.single import Single
 from orrery.training.feed import Feed
 from orrery.training.loop import train
 from orrery.training.recipe import Recipe
@@ -43,6 +45,8 @@ class Trained:
     """safetensors."""
     scale: tuple[NDArray[np.float64], NDArray[np.float64]] | None
     """Of a number or vector: mean and spread per score."""
+    traffic: Traffic
+    """What the exchange with other workers cost."""
 
 
 def fit_module(
@@ -55,7 +59,10 @@ def fit_module(
     augment: float = 0.0,
     weights: bytes | None = None,
 ) -> Trained:
-    """Train what ``factory`` makes; with ``weights`` it begins from those that fit by name and shape."""
+    """Train what ``factory`` makes; with ``weights`` it begins from those that fit by name and shape.
+
+    In a gang every worker calls this; only the first one's network is exported.
+    """
     world = dataclasses.replace(world, device=find_device(world.device))
     pictures = tuple(output.name for output in feed.outputs if is_picture(output))
     module = make(factory, feed.outputs, feed.target, world.seed)
@@ -65,14 +72,15 @@ def fit_module(
     change = Augment(pictures, augment, world.seed) if pictures and augment else None
     some = feed.take(np.arange(min(_EXAMPLES, feed.rows), dtype=np.int64))
     arrays = as_arrays(some.blocks, feed.outputs)
-    if code_key(type(module)):  # a user's own: better refused now than after hours
+    if code_key(type(module)) and world.rank == 0:  # a user's own: better refused now than after hours
         export_onnx(copy.deepcopy(module).eval(), decoder, feed.outputs, arrays)
-    train(module, decoder, feed, recipe, world, observe, change)
+    exchange = world.exchange.open(recipe) if world.size > 1 else Single()
+    train(module, decoder, feed, recipe, world, observe, change, exchange)
     module = module.cpu().eval()
-    onnx = export_onnx(module, decoder, feed.outputs, arrays)
+    onnx = export_onnx(module, decoder, feed.outputs, arrays) if world.rank == 0 else b""
     state = {name: tensor.clone().contiguous() for name, tensor in module.state_dict().items()}
     scale = (decoder.mean, decoder.spread) if isinstance(decoder, NumberDecoder) else None
-    return Trained(onnx, save(state), scale)
+    return Trained(onnx, save(state), scale, exchange.traffic)
 
 
 def make(

@@ -4,7 +4,11 @@
 held-out rows are judged and the best weights kept. All that changes is the weights, the optimizer's tensors
 and the few numbers in ``State``; a checkpoint holds exactly these, so a run that is killed and started again
 ends with the same bits. Nothing else remembers anything: the order of rows is a function of (seed, epoch),
-chance in a step of (seed, step), in augmentation of (seed, epoch, row), and the learning rate of the step.
+chance in a step of (seed, step, rank), in augmentation of (seed, epoch, row), and the learning rate of
+the step.
+
+In a gang every worker runs this loop on its own rows of each batch. What they have to agree on, the
+gradients, the loss, whether to stop and whether to save, they do in ``exchange.before_step``.
 
 Legend: n rows of a batch.
 """
@@ -15,6 +19,7 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -52,7 +57,8 @@ def train(
     """
     with _one_at_a_time(world):
         run = begin(module, decoder, feed, recipe, world, observe, augment, exchange or Single())
-        first = feed.take(np.arange(min(feed.rows, recipe.batch_size), dtype=np.int64))
+        part = -(-min(feed.rows, recipe.batch_size) // world.size)
+        first = feed.take(np.arange(part, dtype=np.int64))
         with threads_that_pay(module, _tensors(run, first)):
             return _train(run)
 
@@ -67,6 +73,7 @@ def _train(run: Run) -> State:
     saver.save(state.step, *snapshot(run, state))
     _share_buffers(run)
     run.module.load_state_dict(run.best or run.judged.state_dict())
+    run.exchange.end(run.module)
     run.observe(Ended(state.reason, state.step, state.metrics))
     return state
 
@@ -76,26 +83,25 @@ def _epoch(run: Run, state: State, saver: Saver) -> None:
     run.module.train()
     size = run.recipe.batch_size
     for batch in run.feed.batches(state.epoch, size, start=state.batch, world=run.world):
-        _step(run, state, batch)
+        save = _step(run, state, batch, saver.due())
         if state.reason:
             return
-        if saver.due():
+        if save:
             saver.save(state.step, *snapshot(run, state))
     _close_epoch(run, state)
 
 
-def _step(run: Run, state: State, batch: Batch) -> None:
-    """One batch: loss, gradients, one move of the weights."""
+def _step(run: Run, state: State, batch: Batch, due: bool) -> bool:
+    """One batch: loss, gradients, one move of the weights. Whether a worker finds it time to save."""
     rate = learning_rate(run.recipe, state.step, run.steps)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     _seed(run.world, state.step)
-    weight = run.exchange.total(_weight(batch))
-    own = sum(_backward(run, part, state.epoch, weight) for part in _parts(run, batch))
-    loss = run.exchange.total(own)
+    own = sum(_backward(run, part, state.epoch, batch.total) for part in _parts(run, batch))
+    told = (own, float(run.world.stopping()), float(due))
+    loss, stop, save = run.exchange.before_step(run.module, told)
     if not math.isfinite(loss):
         raise _diverged("loss", loss, run, state)
-    run.exchange.before_step(run.module)
     if run.recipe.clip_norm:
         parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(parameters, run.recipe.clip_norm)
@@ -105,26 +111,29 @@ def _step(run: Run, state: State, batch: Batch) -> None:
     _average(run, state.step)
     state.step += 1
     state.batch += 1
-    state.loss += loss * weight
-    state.weight += weight
+    state.loss += loss * batch.total
+    state.weight += batch.total
+    if stop:
+        state.reason = STOPPED
     _tell(run, state, Step(state.step, state.epoch, loss, rate, len(batch.rows)))
+    return bool(save)
 
 
 def _parts(run: Run, batch: Batch) -> Iterator[Batch]:
     """The batch, or the parts in which its gradients are accumulated."""
     if run.recipe.accumulate == 1:
-        if len(batch.rows):
+        if len(batch.rows) or run.exchange.lockstep:
             yield batch
         return
     for rows in np.array_split(batch.rows, run.recipe.accumulate):
-        if len(rows):
+        if len(rows) or run.exchange.lockstep:
             yield run.feed.take(rows)
 
 
 def _backward(run: Run, batch: Batch, epoch: int, weight: float) -> float:
     """Add this part's gradients; its share of the batch's loss."""
     blocks = _tensors(run, batch)
-    if run.augment is not None:
+    if run.augment is not None and len(batch.rows):
         blocks = run.augment(blocks, batch.rows, epoch)
     truth = run.decoder.truth(batch.target).to(run.world.device)
     with _precision(run):
@@ -186,7 +195,8 @@ def judge(run: Run, feed: Feed) -> dict[str, float]:
     sums: dict[str, float] = {}
     weight = 0.0
     with torch.no_grad():
-        for batch in feed.batches(0, max(run.recipe.batch_size, 256), shuffle=False, world=run.world):
+        for part in feed.batches(0, max(run.recipe.batch_size, 256), shuffle=False, world=run.world):
+            batch = part if len(part.rows) else _weightless(feed)
             truth = run.decoder.truth(batch.target).to(run.world.device)
             with _precision(run):
                 scores = run.judged(_tensors(run, batch)).float()
@@ -196,8 +206,13 @@ def judge(run: Run, feed: Feed) -> dict[str, float]:
                 each = each.double().cpu()
                 sums[name] = sums.get(name, 0.0) + float((each if rows is None else each * rows).sum())
             weight += _weight(batch)
-    weight = run.exchange.total(weight)
-    return {name: run.exchange.total(value) / weight for name, value in sums.items()}
+    weight, *totals = run.exchange.totals([weight, *sums.values()])
+    return {name: value / max(weight, 1e-12) for name, value in zip(sums, totals, strict=True)}
+
+
+def _weightless(feed: Feed) -> Batch:
+    """A row that counts nothing, for a worker that has none while others do."""
+    return replace(feed.take(np.zeros(1, np.int64)), weight=np.zeros(1))
 
 
 def _tensors(run: Run, batch: Batch) -> dict[str, Tensor]:
@@ -206,14 +221,14 @@ def _tensors(run: Run, batch: Batch) -> dict[str, Tensor]:
 
 
 def _weight(batch: Batch) -> float:
-    """What the rows count together; never nothing, so that a loss can be divided by it."""
-    return float(len(batch.rows)) if batch.weight is None else max(float(batch.weight.sum()), 1e-12)
+    """What these rows count together."""
+    return float(len(batch.rows)) if batch.weight is None else float(batch.weight.sum())
 
 
 def _tell(run: Run, state: State, event: Event) -> None:
     """Tell the observers; the run is over where one says so."""
-    if run.observe(event) == "stop" and not state.reason:
-        state.reason = STOPPED
+    if run.observe(event) == "stop" and not state.reason and run.world.size == 1:
+        state.reason = STOPPED  # a gang stops together, in a step
 
 
 def _precision(run: Run) -> AbstractContextManager[object]:

@@ -86,9 +86,10 @@ def begin(
 ) -> Run:
     """A run at its very start."""
     module.to(world.device)
-    exchange.begin(module)
-    forward: nn.Module = torch.compile(module) if recipe.compile else module  # type: ignore[assignment]
     judged = copy.deepcopy(module) if recipe.averaging else module
+    exchange.begin(module)
+    judged.load_state_dict(module.state_dict())
+    forward: nn.Module = torch.compile(module) if recipe.compile else module  # type: ignore[assignment]
     optimizer = _optimizer(module, recipe)
     key = _key(module, feed, recipe, world, augment)
     return Run(
@@ -116,7 +117,8 @@ def _key(module: nn.Module, feed: Feed, recipe: Recipe, world: World, augment: A
     settings = recipe.model_dump(exclude={"checkpoint_s"})
     own = code_key(type(module))
     rows = (feed.fingerprint, feed.seed)
-    return stable_key(weights.hexdigest(), own, *rows, settings, world.seed, world.size, repr(augment))
+    gang = (world.size, world.exchange.to_dict() if world.size > 1 else None)
+    return stable_key(weights.hexdigest(), own, *rows, settings, world.seed, *gang, repr(augment))
 
 
 def snapshot(run: Run, state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orrery.training.exchange.choice import AllReduce, Exchanging
+
+if TYPE_CHECKING:
+    from orrery.training.events import Observer
+
+
+class Crew(Protocol):
+    """Several workers that a learner may ask for, when it is fitted in one process."""
+
+    def fit(self, learner: Any, rows: Any, world: World, observe: Observer) -> Any:
+        """What the learner learns in a gang: a predictor."""
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -17,3 +36,9 @@ class World:
     seed: int = 0
     folder: Path | None = None
     """Where checkpoints and curves go; None keeps nothing. The same folder resumes the run."""
+    exchange: Exchanging = field(default_factory=AllReduce)
+    """How the workers of a gang agree."""
+    stopping: Callable[[], bool] = never
+    """Whether somebody outside asked this worker to stop; the gang then stops together."""
+    crew: Crew | None = None
+    """Workers to be had, where this is not one of them already."""

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import nn
 
 
+@dataclass
+class Traffic:
+    """What an exchange has cost this worker so far."""
+
+    steps: int = 0
+    sent_bytes: int = 0
+    waited_s: float = 0.0
+    """In which nothing was computed, for others' numbers were awaited."""
+
+
 class Exchange(Protocol):
     """One worker's end. A loss is divided by the weight of the whole batch, so gradients are to be added."""
+
+    lockstep: bool
+    """Whether each worker has to take part in every forward pass, with no rows if need be."""
+    traffic: Traffic
 
     def begin(self, module: nn.Module) -> None:
         """All workers start from the same weights."""
 
-    def total(self, value: float) -> float:
-        """The sum of every worker's value."""
+    def totals(self, values: Sequence[float]) -> list[float]:
+        """The sum of every worker's values, place by place."""
 
-    def before_step(self, module: nn.Module) -> None:
-        """This worker's gradients are complete; the optimizer has not used them yet."""
+    def before_step(self, module: nn.Module, told: Sequence[float]) -> list[float]:
+        """This worker's gradients are complete, and not used yet; the sums of what all told."""
 
     def after_step(self, module: nn.Module) -> None:
-        """The optimizer has moved this worker's weights."""
+        """The optimizer has moved this worker's weights, and cleared the gradients."""
+
+    def end(self, module: nn.Module) -> None:
+        """Training is over: the module is whole, and by itself again."""

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
+
+from orrery.training.exchange.exchange import Traffic
 
 
 class Single:
     """Does nothing.
 
-    >>> Single().total(2.5)
-    2.5
+    >>> Single().totals([2.5])
+    [2.5]
     """
+
+    lockstep = False
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
 
     def begin(self, module: nn.Module) -> None:
         """Nothing to share."""
 
-    def total(self, value: float) -> float:
-        """The value itself."""
-        return value
+    def totals(self, values: Sequence[float]) -> list[float]:
+        """The values themselves."""
+        return list(values)
 
-    def before_step(self, module: nn.Module) -> None:
+    def before_step(self, module: nn.Module, told: Sequence[float]) -> list[float]:
         """Nothing to add."""
+        return list(told)
 
     def after_step(self, module: nn.Module) -> None:
         """Nothing to average."""
+
+    def end(self, module: nn.Module) -> None:
+        """Nothing to undo."""

@@ -1,0 +1,124 @@
+"""Inside a worker of a gang: its link to whoever started it, its heartbeat, its task."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import select
+import socket
+import sys
+import tempfile
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orrery.engines import frames, freight
+from orrery.engines.engine import Member
+
+BEAT_S = 0.5
+
+
+class SocketLink:
+    """One worker's end of the socket to the driver. A thread beats, and hears what the driver says."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self.socket = link
+        self._sending = threading.Lock()
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Begin to beat."""
+        frames.send(self.socket, frames.BEAT)
+        threading.Thread(target=self._beat, name="orrery-heartbeat", daemon=True).start()
+
+    def tell(self, value: object) -> None:
+        """A value for whoever listens at the driver."""
+        self.send(frames.TOLD, freight.pack(value))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the driver asked to end."""
+        return self._stop.is_set()
+
+    def send(self, kind: bytes, body: bytes = b"") -> None:
+        """One message."""
+        with self._sending:
+            frames.send(self.socket, kind, body)
+
+    def _beat(self) -> None:
+        while True:
+            if not select.select([self.socket], [], [], BEAT_S)[0]:
+                with contextlib.suppress(OSError):
+                    self.send(frames.BEAT)
+                continue
+            message = frames.receive(self.socket)
+            if message is None:  # nobody is left to work for
+                os._exit(1)
+            if message[0] == frames.STOP:
+                self._stop.set()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a worker tells of its end: the error, where it can travel, and its traceback."""
+
+    error: BaseException | None
+    told: str
+    """``Type: message``."""
+    traceback: str
+
+
+def main(asked: dict[str, Any], link: int, log: int, task: int) -> int:
+    """Be a worker: ``asked`` says which, the rest are open files. Gives the exit code."""
+    _dress(asked, log)
+    end = SocketLink(socket.socket(fileno=link))
+    end.start()
+    place = asked["member"]
+    member = Member(**{**place, "scratch": Path(place["scratch"]), "link": end})
+    code = 0
+    try:
+        work = freight.unload(task)
+        end.send(frames.RESULT, freight.pack(work(member)))
+    except BaseException as error:  # carried to the driver, also an exit or an interrupt
+        traceback.print_exc()
+        code = 1
+        with contextlib.suppress(OSError):
+            end.send(frames.ERROR, _failure(error))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    return code
+
+
+def _dress(asked: dict[str, Any], log: int) -> None:
+    """Environment, folder, paths and streams as the driver has them."""
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    sys.path[:] = asked["path"]
+    with contextlib.suppress(OSError):  # the folder may be gone
+        os.chdir(asked["folder"])
+    with open(os.devnull) as nothing:  # noqa: PTH123 # a descriptor is all that is wanted
+        os.dup2(nothing.fileno(), 0)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    tempfile.tempdir = None  # to be found anew: the gang's own folder
+    random.seed()  # forked workers would all draw the same
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(asked["threads"])
+
+
+def _failure(error: BaseException) -> bytes:
+    told = f"{type(error).__name__}: {error}"
+    text = "".join(traceback.format_exception(error))
+    try:
+        packed = freight.pack(Failure(error, told, text))
+        freight.unpack(packed)  # some errors pack, and cannot be unpacked
+    except Exception:
+        packed = freight.pack(Failure(None, told, text))
+    return packed
