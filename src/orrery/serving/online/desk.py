@@ -1,4 +1,4 @@
-"""The desk: where requests wait for the model, bounded in bytes and number; one thread runs it."""
+"""The desk: where requests wait for the model, bounded in bytes and number."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from orrery.data.codecs.image import pixels_of
 from orrery.errors import BadRowError, ModelNotFoundError, OverloadedError, TooLargeError
 from orrery.schema import Kind
+from orrery.serving.online.batcher import MOST_ROWS, Batcher
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.metrics import Metrics
 from orrery.serving.parquet import Answered
@@ -26,7 +27,6 @@ from orrery.serving.runner import Columns
 
 T = TypeVar("T")
 
-_PART_ROWS = 256  # of one request, before another has its turn
 _ASIDE_BYTES = 1 << 20  # work on more than this is done beside the event loop
 _ANSWER_BYTES = 600  # about what one recorded answer takes, beside the bytes of the request
 
@@ -69,7 +69,7 @@ class Seat:
 class Desk:
     """Takes questions, has them answered by the version that is live, and hands them to the recorder.
 
-    Everything but the model itself runs on the event loop's thread.
+    All of it runs on the event loop's thread, but for models that take long.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Desk:
         self.home = home
         self.waiting_bytes = 0
         self.waiting = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="orrery-model")
+        self._batcher = Batcher()
 
     def live(self, name: str) -> Live:
         """The version that answers now for a name in a path. Raises ModelNotFoundError."""
@@ -113,16 +113,13 @@ class Desk:
         if pictures:
             found = [question.columns[name] for name in pictures]
             await aside(seat.held_bytes, _check_pixels, found, self.limits.pixels)
-        loop = asyncio.get_running_loop()
         began_s = time.perf_counter()
         answers: list[dict[str, Any]] = []
-        for start in range(0, rows, _PART_ROWS):
+        for start in range(0, rows, MOST_ROWS):
             part = _part(question.columns, start, rows)
-            count = min(_PART_ROWS, rows - start)
+            count = min(MOST_ROWS, rows - start)
             try:
-                answers += await loop.run_in_executor(
-                    self._thread, _predict, live, part, count, seat, began_s
-                )
+                answers += await self._batcher.predict(live, part, count, partial(_check_wait, seat, began_s))
             except BadRowError as error:
                 error.row = None if error.row is None else error.row + start
                 raise
@@ -144,23 +141,22 @@ class Desk:
 
     def close(self) -> None:
         """End the model's thread, after what it was asked."""
-        self._thread.shutdown()
+        self._batcher.close()
 
 
 def _part(columns: Columns, start: int, rows: int) -> Columns:
-    if rows <= _PART_ROWS:
+    if rows <= MOST_ROWS:
         return columns
-    return {name: values[start : start + _PART_ROWS] for name, values in columns.items()}
+    return {name: values[start : start + MOST_ROWS] for name, values in columns.items()}
 
 
-def _predict(live: Live, columns: Columns, rows: int, seat: Seat, began_s: float) -> list[dict[str, Any]]:
-    """Runs on the model's thread, perhaps long after it was asked for."""
+def _check_wait(seat: Seat, began_s: float) -> None:
+    """Whether somebody waits for the answer still. Raises ClientDisconnect, OverloadedError."""
     if seat.gone():
         raise ClientDisconnect
     limit_s = seat.desk.limits.answer_s
     if time.perf_counter() - began_s > limit_s:
         raise OverloadedError(f"The rows were not answered in {limit_s:g} s.", hint="Send fewer at once.")
-    return live.runner.predict_columns(columns, rows)
 
 
 def _check_pixels(columns: Sequence[Sequence[object]], limit: int) -> None:
