@@ -7,12 +7,12 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from itertools import islice
 from typing import Any
 
 from orrery.data import files, packed, remote
-from orrery.data.sources import KINDS
+from orrery.data.sources import KINDS, objects
 from orrery.data.sources.file import FileSource
 from orrery.data.sources.hive import in_folders
 from orrery.data.sources.memory import Memory, is_rows
@@ -23,6 +23,8 @@ SCHEMES = {
     "duckdb": "duckdb",
     "postgresql": "postgresql",
     "postgres": "postgresql",
+    "kafka": "kafka",
+    "spark": "spark",
     "mongodb": "mongodb",
     "mongodb+srv": "mongodb",
 }
@@ -56,18 +58,23 @@ ENDINGS = {
 }
 """How a file's name ends -> kind of source."""
 
+_MEMBERS = ("schema", "partitions", "read", "fingerprint", "to_dict")
+"""What a source has."""
+
 
 def source_of(place: Any, options: dict[str, Any], kinds: Mapping[str, Any]) -> Any:
     """The source for an address or for rows in memory; ``kinds`` helps a text form to find its types.
 
     Raises SettingsError.
     """
+    if (known := objects.class_of(place)) is not None:
+        return _made(_loaded(known), place, options)
     if is_rows(place):
         return _made(Memory, place, options)
     if not isinstance(place, (str, os.PathLike)):
         raise SettingsError(
             f"{type(place).__name__} cannot be read as a table.",
-            hint="Give an address, a pandas or Polars frame, Arrow, a list of dicts or a dict of columns.",
+            hint="Give an address, a data frame, Arrow, a data set, dicts, or a function that gives rows.",
         )
     text = os.fspath(place)
     if options.get("connection") and text.partition("://")[0].lower() in remote.PACKAGES:
@@ -98,7 +105,7 @@ def kind_of(place: str) -> str:
     if files.is_local(place) and files.local(place).is_dir():
         below = (p for p in files.local(place).rglob("*") if p.is_file() and p.name[0] not in "._")
         return _kind_of_folder(place, (p.name for p in below))
-    if scheme and scheme[1].lower() in remote.PACKAGES:
+    if scheme and remote.is_known(scheme[1]):
         return _kind_of_folder(place, map(remote.bare, files.find(place, tuple(ENDINGS))))
     if files.is_local(place) and not files.local(place).exists():
         files.find(place, ())  # says that it is not there
@@ -129,13 +136,37 @@ def _kind_of_folder(folder: str, names: Iterable[str]) -> str:
     return max(counts, key=lambda kind: counts[kind])
 
 
-def _plugins() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group="orrery.data.sources")}
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name.lower(): point for point in entry_points(group="orrery.data.sources")}
 
 
 def _class_of(kind: str) -> Any:
-    module, _, name = {**_plugins(), **KINDS}[kind].partition(":")
-    return getattr(importlib.import_module(module), name)
+    return _loaded(KINDS[kind]) if kind in KINDS else _installed(_plugins()[kind])
+
+
+def _loaded(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _installed(point: EntryPoint) -> Any:
+    """The source of an installed package. Raises SettingsError that names the package."""
+    package = point.dist.name if point.dist is not None else point.value
+    told = f"The package {package!r} says that it reads {point.name}://, but its source {point.value!r}"
+    try:
+        found = point.load()
+    except Exception as error:  # another's code may raise anything while it is imported
+        text = f"{type(error).__name__}: {error}"
+        raise SettingsError(
+            f"{told} cannot be loaded: {text}.", hint=f"Update or remove {package}."
+        ) from error
+    missing = [name for name in _MEMBERS if not callable(getattr(found, name, None))]
+    if not callable(found) or missing:
+        raise SettingsError(
+            f"{told} is no source: it has no {listing(missing or ['constructor'])}.",
+            hint="orrery.data.sources.plain.PlainSource has all but schema and rows.",
+        )
+    return found
 
 
 def _made(source: Any, place: Any, options: dict[str, Any]) -> Any:

@@ -13,6 +13,8 @@ KINDS = {
     "sqlite": "orrery.data.sources.sqlite:Sqlite",
     "duckdb": "orrery.data.sources.duckdb:DuckDb",
     "mongodb": "orrery.data.sources.mongodb:MongoDb",
+    "spark": "orrery.data.sources.spark:Spark",
     "postgresql": "orrery.data.sources.postgresql:PostgreSql",
+    "kafka": "orrery.data.sources.kafka:Kafka",
 }
 """Kind of a place -> the class that reads it. Installed packages add theirs as entry points of this name."""

@@ -63,6 +63,11 @@ class Memory:
         batches = iter(table.to_batches(BATCH_ROWS)) if table.num_columns else _bare(table.num_rows)
         return narrowed(batches, names, columns, where, start)
 
+    def bytes_to_read(self, columns: Sequence[str] | None, where: str | None) -> int:
+        """Bytes of the columns in memory."""
+        names = needed(self.table.schema.names, columns, where)
+        return int(self.table.select(names).nbytes)
+
     def count(self, where: str | None) -> int | None:
         """Rows, without looking at them."""
         return self.table.num_rows if where is None else None
@@ -76,13 +81,18 @@ class Memory:
 
     def to_dict(self) -> dict[str, Any]:
         """Rows in memory have no address."""
-        raise SettingsError(
-            "A table of rows in memory has no address, so it cannot be written down.",
-            hint="Write the rows to a file first: table.write('rows.parquet').",
-        )
+        raise unaddressed()
 
     def __repr__(self) -> str:
         return f"{type(self.rows).__name__} in memory"
+
+
+def unaddressed() -> SettingsError:
+    """The error of writing down rows that only this process has."""
+    return SettingsError(
+        "A table of rows in memory has no address, so it cannot be written down.",
+        hint="Write the rows to a file first: table.write('rows.parquet').",
+    )
 
 
 def _bare(rows: int) -> Iterator[RecordBatch]:
@@ -93,7 +103,7 @@ def _bare(rows: int) -> Iterator[RecordBatch]:
 
 def is_rows(value: object) -> bool:
     """Whether a value is rows, rather than the address of some."""
-    known = isinstance(value, (pa.Table, pa.RecordBatch, pa.RecordBatchReader, Mapping, list, tuple))
+    known = isinstance(value, (pa.Table, pa.RecordBatch, Mapping, list, tuple))
     return known or _package(value) in {"pandas", "polars"} or hasattr(value, "__arrow_c_stream__")
 
 
@@ -106,8 +116,6 @@ def _to_arrow(rows: Any, types: Mapping[str, str], bad: BadRows) -> Any:
         return rows
     if isinstance(rows, pa.RecordBatch):
         return pa.Table.from_batches([rows])
-    if isinstance(rows, pa.RecordBatchReader):
-        return rows.read_all()
     if isinstance(rows, Mapping):
         return _from_columns(rows, types)
     if isinstance(rows, (list, tuple)):
@@ -115,8 +123,8 @@ def _to_arrow(rows: Any, types: Mapping[str, str], bad: BadRows) -> Any:
     if _package(rows) == "pandas":
         return _from_pandas(rows)
     if _package(rows) == "polars":
-        return _plain_strings((rows.collect() if hasattr(rows, "collect") else rows).to_arrow())
-    return _plain_strings(pa.table(rows))
+        return plain_strings(rows.to_arrow())
+    return plain_strings(pa.table(rows))
 
 
 def _from_pandas(frame: Any) -> Any:
@@ -128,7 +136,7 @@ def _from_pandas(frame: Any) -> Any:
         twice = sorted(frame.columns[frame.columns.duplicated()].unique())
         raise SchemaError(f"The frame has two columns named {listing(twice)}.", hint="Rename one of them.")
     try:
-        return _plain_strings(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
+        return plain_strings(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
     except (pa.ArrowException, TypeError) as error:
         text = str(error)
         raise SchemaError(
@@ -136,7 +144,7 @@ def _from_pandas(frame: Any) -> Any:
         ) from None
 
 
-def _plain_strings(table: Any) -> Any:
+def plain_strings(table: Any) -> Any:
     """Strings and bytes with 32-bit offsets wherever they fit, as every other source gives them."""
     fields = []
     for field, column in zip(table.schema, table.columns, strict=True):
