@@ -20,7 +20,7 @@ from orrery.data.sources.mongodb_address import Address, client
 from orrery.data.sources.mongodb_bson import offsets
 from orrery.data.sources.mongodb_collection import Known, count, look_up, sampled, sampled_answer
 from orrery.data.sources.mongodb_cursor import Stream
-from orrery.data.sources.mongodb_documents import Reader, decoded
+from orrery.data.sources.mongodb_documents import Reader, decoded, widths
 from orrery.data.sources.mongodb_filters import Compared, Filter, as_bson, as_filter, as_text, both
 from orrery.data.sources.mongodb_ranges import Range, ranges
 from orrery.data.sources.mongodb_types import Column, decide
@@ -31,6 +31,8 @@ from orrery.spec import stable_key
 PART_BYTES = 64 << 20
 """About how large a part is."""
 MOST_PARTS = 256
+_BATCH_BYTES = 4 << 20
+_BATCH_ROWS = 20_000
 _SAMPLE = 2_000
 
 
@@ -116,8 +118,8 @@ class MongoDb:
         return [*given, *({"$match": found} for found in (self._only, pushed) if found)]
 
     @cached_property
-    def _learnt(self) -> tuple[dict[str, Column], int]:
-        """The columns, and how many bytes a document has on average: from a sample."""
+    def _learnt(self) -> tuple[dict[str, Column], dict[str, int]]:
+        """The columns, and about how many bytes each has in a document: from a sample."""
         with self._asking() as collection:
             if self.pipeline is not None:
                 sample = sampled_answer(collection, self._stages({}), self.sample)
@@ -128,8 +130,9 @@ class MongoDb:
                 f"{self!r} has no documents, so it has no columns.",
                 hint="Name them: types={'name': 'string', 'age': 'int64'}.",
             )
-        columns = decide(decoded(sample), self.types, repr(self))
-        return {column.name: column for column in columns}, sum(map(len, sample)) // max(len(sample), 1)
+        documents = decoded(sample)
+        columns = decide(documents, self.types, repr(self))
+        return {column.name: column for column in columns}, widths(documents, columns)
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -146,7 +149,7 @@ class MongoDb:
             return [Partition(0)]
         with self._asking() as collection:
             rows = count(collection, self._only)
-            size = self._learnt[1] * rows
+            size = self._mean_bytes(None) * rows
             cut = ranges(collection, self._only, rows, min(MOST_PARTS, 1 + size // PART_BYTES))
         return [
             Partition(i, part.to_dict(), part.rows, size * (part.rows or 0) // max(rows, 1))
@@ -173,10 +176,9 @@ class MongoDb:
         chosen = [self.columns[name] for name in wanted]
         whole = len(chosen) == len(self.columns) or self.bad.on_bad == "quarantine"
         whole = whole or not all(column.can_be_asked for column in chosen)
-        projection = None if whole else {"_id": 1, **{column.name: 1 for column in chosen}}
         reader = Reader(list(self.columns.values()) if whole else chosen, whole, repr(self), self.bad)
         with self._asking() as collection:
-            stream = self._stream(collection, partition, pushed, projection, skip)
+            stream = self._stream(collection, partition, pushed, None if whole else chosen, skip)
             for raw in stream.batches(repr(self)):
                 self.bytes_read += len(raw)
                 for batch in reader.batches(raw):
@@ -187,15 +189,31 @@ class MongoDb:
         collection: Any,
         partition: Partition,
         pushed: Filter,
-        projection: Filter | None = None,
+        wanted: Sequence[Column] | None = None,
         skip: int = 0,
     ) -> Stream:
-        """The documents of a part, as the server sends them."""
+        """The documents of a part, or some columns of them, as the server sends them."""
+        projection = None if wanted is None else {"_id": 1, **{column.name: 1 for column in wanted}}
+        at_once = max(1, min(_BATCH_ROWS, _BATCH_BYTES // self._mean_bytes(wanted)))
         if self.pipeline is not None:
-            stages = self._stages(pushed)
-            return Stream(collection, [*stages, *([{"$project": projection}] if projection else [])])
-        part = Range.from_dict(partition.where)
-        return Stream(collection, None, both(self._only, pushed), projection, part, skip, self._keyed)
+            stages = [*self._stages(pushed), *([{"$project": projection}] if projection else [])]
+            return Stream(collection, stages, at_once=at_once)
+        part, only = Range.from_dict(partition.where), both(self._only, pushed)
+        return Stream(collection, None, only, projection, part, skip, self._keyed, at_once)
+
+    def _mean_bytes(self, wanted: Sequence[Column] | None) -> int:
+        """About how many bytes a document has, or some columns of it."""
+        widths = self._learnt[1]
+        return 1 + sum(widths.values() if wanted is None else (widths[column.name] for column in wanted))
+
+    def bytes_to_read(self, columns: Sequence[str] | None, where: str | None) -> int | None:
+        """About how many bytes the server would send; unknown under a condition."""
+        if where is not None:
+            return None
+        wanted = None if columns is None else [self.columns[name] for name in columns]
+        with self._asking() as collection:
+            rows = count(collection, self._only) if self.pipeline is None else self.count(None)
+        return None if rows is None else self._mean_bytes(wanted) * rows
 
     def _split(self, where: str | None) -> tuple[Filter, list[str]]:
         """What of a condition MongoDB can tell, as a filter; and the parts that are left for here."""

@@ -30,6 +30,8 @@ class Stream:
     skip: int = 0
     keyed: bool = True
     """Whether ``_id`` names one document: a collection's does, a view's need not."""
+    at_once: int = 1_000
+    """Documents that the server sends at a time, at most."""
 
     def batches(self, shown: str) -> Iterator[bytes]:
         """BSON documents, one after the other. A lost connection is taken up behind the last ``_id``.
@@ -41,7 +43,7 @@ class Stream:
         failures, since = 0, time.monotonic()
         while True:
             try:
-                for raw in self._cursor(last):
+                for raw in self._cursor(last, self.at_once >> 2 * failures):
                     if raw:
                         yield raw
                         last = (last_id(raw),)
@@ -53,13 +55,16 @@ class Stream:
                 if not resumable or failures >= _TRIES or time.monotonic() - since > _PATIENCE_S:
                     raise _lost(error, shown, last) from None
 
-    def _cursor(self, last: tuple[Any] | None) -> Any:
+    def _cursor(self, last: tuple[Any] | None, at_once: int) -> Any:
+        """A new cursor. Where a connection does not hold for a batch, the next is smaller."""
+        size = max(1, at_once)
         if self.pipeline is not None:
-            return self.collection.aggregate_raw_batches(self.pipeline, allowDiskUse=True)
+            return self.collection.aggregate_raw_batches(self.pipeline, allowDiskUse=True, batchSize=size)
         where = self.part.filter() if last is None else self.part.after(last[0])
         order = {"sort": [("_id", 1)]} if self.keyed else {}
         skip = self.skip if last is None else 0
-        return self.collection.find_raw_batches(both(self.only, where), self.columns, skip=skip, **order)
+        only = both(self.only, where)
+        return self.collection.find_raw_batches(only, self.columns, skip=skip, batch_size=size, **order)
 
 
 def _lost(error: Exception, shown: str, last: tuple[Any] | None) -> SourceError:

@@ -17,6 +17,7 @@ from orrery.data.sources.mongodb_types import Column, Document, Path
 from orrery.extras import require
 
 _AT_ONCE = 8_192
+_SOME = 50  # documents whose size is looked at
 
 Fault = tuple[str | None, object, str]
 """What makes a document bad: the column, the value, the reason."""
@@ -73,6 +74,18 @@ class Reader:
                 at = at.setdefault(name, {})
             at[column.path[-1]] = None
         return tree
+
+
+def widths(sample: Sequence[Document], columns: Sequence[Column]) -> dict[str, int]:
+    """About how many bytes each column takes in a document."""
+    encode = require("bson", "Reading MongoDB").encode
+    some = sample[:: max(1, len(sample) // _SOME)]
+    found = {}
+    for column in columns:
+        values = _values(some, column.path, {})
+        sizes = [len(encode({column.path[-1]: value})) for value in values if value is not None]
+        found[column.name] = sum(sizes) // max(len(some), 1)
+    return found
 
 
 def rows_only(count: int) -> RecordBatch:

@@ -49,6 +49,7 @@ _ACCEPTED: dict[str, set[type]] = {
     "bool": {bool},
     "bytes": {bytes},
 }
+_LIKE: dict[str, type] = {"Int64": int, "Decimal128": decimal.Decimal, "Binary": bytes}
 _SORT_OF_PIN = {"int64": "int", "double": "double", "bool": "bool", str(TIME): "time", "binary": "bytes"}
 
 
@@ -97,10 +98,11 @@ class Column:
         if self.sort == "oid":
             return types <= {require("bson", "Reading MongoDB").ObjectId}
         if self.sort:
-            types = {int if t.__name__ == "Int64" else t for t in types}
-            types = {decimal.Decimal if t.__name__ == "Decimal128" else t for t in types}
+            types = {_LIKE.get(t.__name__, t) for t in types}
             if not types <= _ACCEPTED[self.sort]:
                 return False
+        if pa.types.is_integer(self.type) and float in types:  # Arrow would cut off what is behind the point
+            return all(value.is_integer() for value in found if type(value) is float)
         if pa.types.is_floating(self.type) and types - {float}:
             return all(abs(v) <= _EXACT or int(float(v)) == v for v in found if isinstance(v, int))
         return not pa.types.is_nested(self.type) or all(_has_room(v, self.type) for v in map(plain, found))
@@ -235,8 +237,10 @@ def _sort_of(value: Any) -> str:
     if type(value).__name__ == "ObjectId":
         return "oid"
     known = {dt.datetime: "time", decimal.Decimal: "decimal"}
-    value = plain(value)
-    return known.get(type(value)) or values.sort_of(value)
+    made = plain(value)
+    if type(made) is str and type(value) is not str:
+        return "other"
+    return known.get(type(made)) or values.sort_of(made)
 
 
 def _column(path: Path, at: _Seen, types: Mapping[str, str], place: str) -> Column:
@@ -250,8 +254,8 @@ def _column(path: Path, at: _Seen, types: Mapping[str, str], place: str) -> Colu
     sort = _common(counts)
     if sort is None and kind is None:
         raise values.mixed(name, place, counts)
-    if sort is None:
-        return Column(path, pa.string(), "", kind)  # an _id may be anything: the text of it
+    if sort in (None, "other"):
+        return Column(path, pa.string(), "", kind)  # of an _id, which may be anything, the text too
     fitting = [plain(v) for v in at.leaves if v is not None and _sort_of(v) in _ALIKE.get(sort, {sort})]
     if sort in _TYPES:
         return Column(path, _TYPES[sort], sort, kind)
