@@ -70,13 +70,27 @@ def packing(file: Any, name: str) -> Iterator[Any]:
         with lzma.LZMAFile(file, "wb") as stream:
             yield stream
     elif kind:
-        with pa.CompressedOutputStream(pa.PythonFile(file, "w"), _ARROW[kind]) as stream:
+        held: Any = _Open(file)
+        with pa.CompressedOutputStream(held, _ARROW[kind]) as stream:
             yield stream
     else:
         yield file
 
 
 _ARROW: dict[str, Any] = {".zst": "zstd", ".lz4": "lz4"}
+
+
+class _Open:
+    """A file that Arrow does not close: who opened it may have more to do with it."""
+
+    closed = False
+
+    def __init__(self, file: Any) -> None:
+        self.write = file.write
+        self.flush = file.flush
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 @contextmanager

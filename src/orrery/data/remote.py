@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import fsspec
+from fsspec.registry import known_implementations
 
 from orrery.errors import SettingsError
 from orrery.extras import require
@@ -32,9 +33,20 @@ _BLOCK_BYTES = 8 << 20
 _TIMEOUT_S = 30
 
 
+def is_known(scheme: str) -> bool:
+    """Whether there is a file system of this scheme."""
+    return scheme.lower() in PACKAGES or scheme.lower() in known_implementations
+
+
 def bare(path: str) -> str:
     """An address without the name of its connection."""
     return _NAMED.sub("", path)
+
+
+def connection_of(path: str) -> str:
+    """The name of an address's connection; nothing where it has none."""
+    found = _NAMED.search(path)
+    return found[1] if found else ""
 
 
 def with_connection(place: str, name: str) -> str:

@@ -16,6 +16,8 @@ from orrery.data import conditions, views, writer
 from orrery.data.address import source_of
 from orrery.data.as_of import AsOf
 from orrery.data.lineage import Traceable
+from orrery.data.loader.loader import Loader
+from orrery.data.loader.settings import Settings
 from orrery.data.pictures import Pictures
 from orrery.data.pipeline import Pipeline, build
 from orrery.data.quarantine import OnBad
@@ -199,15 +201,48 @@ class Table(Readable, Traceable):
             )
         return self._then(Sample(self, rows, share, seed))
 
-    def write(self, url: str | Path) -> Table:
-        """Write all rows to a file, and give the table that reads it: ``*.parquet``, ``*.csv``, ``*.jsonl``.
+    def write(
+        self,
+        url: str | Path,
+        *,
+        rows_per_file: int | None = None,
+        file_bytes: int | None = None,
+        row_group_bytes: int = writer.Layout.row_group_bytes,
+        partition_by: str | Sequence[str] | None = None,
+        form: str | None = None,
+    ) -> Table:
+        """Write all rows, and give the table that reads them.
 
-        Names that end in ``.csv.gz`` or ``.jsonl.gz`` are compressed. In CSV a struct is written as one
-        column per field, ``probabilities.<label>``, and a list as JSON text (:mod:`orrery.data.flat`).
-        The file appears whole or not at all. Raises SourceError where it cannot be written.
+        To one file, ``*.parquet``, ``*.arrow``, ``*.feather``, ``*.orc``, ``*.csv``, ``*.jsonl`` (text also
+        compressed: ``*.csv.zst``) or ``*.tar`` (WebDataset); or to many: ``out/``, of the ``form`` that is
+        said, or ``out/part-{0000..}.tar``, of ``rows_per_file`` or ``file_bytes`` at most, several at a time;
+        ``partition_by`` names the columns whose values are folders. In CSV a struct is written as one column
+        per field, ``probabilities.<label>``, and a list as JSON text (:mod:`orrery.data.flat`).
+        A file, or a folder of them, appears whole or not at all. Raises SourceError where that cannot be.
         """
-        writer.write(str(url), self._pipeline.schema, self._pipeline.batches())
-        return read(str(url))
+        layout = writer.Layout(rows_per_file, file_bytes, row_group_bytes, _names(partition_by), form)
+        pipeline = self._pipeline
+        return read(writer.write(str(url), pipeline.schema, pipeline.batches(), layout))
+
+    def loader(
+        self,
+        batch_size: int,
+        columns: Sequence[str] | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        **settings: Any,
+    ) -> Loader:
+        """Batches of exactly ``batch_size`` rows, shuffled, for training: one iteration is one epoch.
+
+        The same global batches whatever the number of workers (``world``) and threads; goes on at any batch
+        (``state_dict``). ``settings``: ``form``, ``features``, ``tensors``, ``images``, ``augment``,
+        ``transform``, ``drop_last``, ``buffer_bytes``, ``cache`` … as in
+        :class:`orrery.data.loader.settings.Settings`. Raises SettingsError.
+        """
+        told = {"columns": None if columns is None else _names(columns), "shuffle": shuffle, "seed": seed}
+        return Loader(self, Settings.of(batch_size=batch_size, rank=rank, world=world, **told, **settings))
 
     @classmethod
     def from_dict(cls, plan: Mapping[str, Any]) -> Table:

@@ -1,0 +1,114 @@
+"""The forms that rows are written in, one function each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.orc as pyorc
+import pyarrow.parquet as pq
+
+from orrery.aggregate import RecordBatch
+from orrery.data import files, packed, remote
+from orrery.data.flat import as_json, flat_batch, flat_schema
+from orrery.data.writer import tar
+from orrery.data.writer.layout import Layout
+from orrery.errors import SchemaError, SettingsError, listing
+
+Write = Callable[[Any, str, Any, Iterator[RecordBatch], Layout], None]
+"""Writes to an open file, whose name is given, rows of a schema."""
+
+_ORC_STRIPE_BYTES = 64 << 20
+
+
+def form_of(url: str) -> Write:
+    """The function that writes a form. Raises SettingsError."""
+    name = remote.bare(url).lower()
+    for ending, form in FORMS.items():
+        if name.endswith(ending):
+            return form
+    raise SettingsError(
+        f"{files.shown(url)!r} does not say its form; a table is written to {listing(FORMS, 20)}."
+    )
+
+
+def grouped(batches: Iterator[RecordBatch], most_bytes: int) -> Iterator[Any]:
+    """The same rows as tables of about so many bytes, and of one row at least."""
+    waiting: list[Any] = []
+    held = 0
+    for batch in batches:
+        fits = max(1, batch.num_rows * most_bytes // max(batch.nbytes, 1))
+        for start in range(0, batch.num_rows, fits):
+            piece = batch.slice(start, fits)
+            if waiting and held + piece.nbytes > most_bytes:
+                yield pa.Table.from_batches(waiting)
+                waiting, held = [], 0
+            waiting.append(piece)
+            held += piece.nbytes
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _parquet(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
+    with pq.ParquetWriter(file, schema, compression="zstd") as out:
+        for table in grouped(batches, layout.row_group_bytes):
+            out.write_table(table, row_group_size=table.num_rows)
+
+
+def _arrow(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
+    """Files that are mapped into memory as they are; only Feather's are compressed."""
+    lower = remote.bare(name).lower()
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if lower.endswith(".feather") else None)
+    make = pa.ipc.new_stream if lower.endswith(".arrows") else pa.ipc.new_file
+    with make(file, schema, options=options) as out:
+        for table in grouped(batches, layout.row_group_bytes):
+            out.write_batch(table.combine_chunks().to_batches()[0])
+
+
+def _orc(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
+    plain = pa.schema([_decoded(field) for field in schema])
+    try:
+        with pyorc.ORCWriter(file, compression="ZSTD", stripe_size=_ORC_STRIPE_BYTES) as out:
+            out.write(plain.empty_table())
+            for table in grouped(batches, layout.row_group_bytes):
+                out.write(table.cast(plain))
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise SchemaError(f"ORC cannot hold these columns: {error}.", hint="Write to *.parquet.") from None
+
+
+def _decoded(field: Any) -> Any:
+    return field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+
+
+def _csv(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
+    flat = flat_schema(schema)
+    with packed.packing(file, remote.bare(name)) as plain, pacsv.CSVWriter(plain, flat) as out:
+        for batch in batches:
+            out.write_batch(flat_batch(batch, flat))
+
+
+def _jsonl(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
+    with packed.packing(file, remote.bare(name)) as plain:
+        for batch in batches:
+            lines = [as_json(row) for row in batch.to_pylist()]
+            plain.write(("\n".join(lines) + "\n").encode())
+
+
+def _tar(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
+    with packed.packing(
+        file, remote.bare(name).removesuffix(".tgz") + ".gz" * name.endswith(".tgz")
+    ) as plain:
+        tar.write(plain, batches)
+
+
+FORMS: dict[str, Write] = {
+    ".parquet": _parquet,
+    **dict.fromkeys(packed.every(".csv"), _csv),
+    **dict.fromkeys(packed.every(".jsonl", ".ndjson"), _jsonl),
+    **dict.fromkeys((".arrow", ".arrows", ".ipc", ".feather"), _arrow),
+    ".orc": _orc,
+    **dict.fromkeys((".tar", ".tar.gz"), _tar),
+}
+"""How a name ends -> how its form is written; text may be compressed."""
