@@ -94,7 +94,7 @@ def decode_into(data: bytes, out: NDArray[np.uint8], *, settings: Decoding = DEF
         if pixels is None:
             with _opened(data, settings.max_pixels) as picture:
                 pixels = np.asarray(_flat(ImageOps.exif_transpose(picture), mode), np.uint8)
-        _fill(pixels, out, settings.resize)
+        fill(pixels, out, settings.resize)
     except OrreryError:
         raise
     except Exception as error:  # Pillow raises a dozen kinds, of the picture's own choosing
@@ -128,7 +128,7 @@ _TURNS: dict[int, Callable[[Any], Any]] = {
 """EXIF orientation -> how stored rows and columns become those to be seen."""
 
 
-def _fill(pixels: NDArray[np.uint8], out: NDArray[np.uint8], resize: Resize) -> None:
+def fill(pixels: NDArray[np.uint8], out: NDArray[np.uint8], resize: Resize = "antialias") -> None:
     """Pixels, uint8 [h, w] or [h, w, c], in the size of ``out`` [h, w, c]."""
     height, width, channels = out.shape
     if pixels.shape[:2] == (height, width):
