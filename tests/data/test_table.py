@@ -263,13 +263,6 @@ def test_columns_may_be_named_in_one_list() -> None:
         table.select("a", 3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv", "kafka"])
-def test_places_of_a_later_release_say_so(scheme: str) -> None:
-    with pytest.raises(SettingsError, match="planned for a later release") as caught:
-        read(f"{scheme}://me:secret@host/rows.csv")
-    assert "secret" not in str(caught.value)
-
-
 def test_a_missing_extra_of_a_file_system_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(_registry, "s3", raising=False)

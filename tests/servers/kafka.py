@@ -117,7 +117,12 @@ class Kafka:
         ]
         self.programs.append(programs.start([*java, f"{self.folder}/server.properties"], self.folder))
         client = self.admin()
-        programs.wait_until(lambda: client.list_topics(timeout=1), self.programs[0], self.folder)
+
+        def ready() -> None:
+            if not client.list_topics(timeout=1).brokers:
+                raise RuntimeError("the broker is not yet registered with itself")
+
+        programs.wait_until(ready, self.programs[0], self.folder)
 
 
 class _Silent:

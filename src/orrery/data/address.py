@@ -30,9 +30,6 @@ SCHEMES = {
 }
 """Scheme of an address -> kind of source."""
 
-PLANNED = ("kafka",)
-"""Schemes that a later release will read."""
-
 _TEXTS = {"csv": (".csv", ".tsv"), "jsonl": (".jsonl", ".ndjson"), "text": (".txt", ".log")}
 """Forms of text, all of which may be compressed."""
 
@@ -95,11 +92,6 @@ def kind_of(place: str) -> str:
         return kind
     if scheme and scheme[1].lower() in _plugins():
         return scheme[1].lower()
-    if scheme and scheme[1].lower() in PLANNED:
-        raise SettingsError(
-            f"{scheme[1].lower()}:// cannot be read yet: it is planned for a later release.",
-            hint="Until then, export the rows to *.parquet or *.jsonl, or give them as pandas or Arrow.",
-        )
     if kind := _by_ending(place.partition("?")[0] if scheme else place):
         return kind
     if files.is_local(place) and files.local(place).is_dir():
