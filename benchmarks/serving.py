@@ -74,7 +74,7 @@ def load(url: str, connections: int, bodies: Path, seconds: float = SECONDS) -> 
         [*command, str(connections), str(seconds), str(bodies)], check=True, capture_output=True
     )
     found: dict[str, float] = json.loads(told.stdout)
-    assert not found["bad"], f"{found['bad']} answers failed"
+    assert found["rate"] and not found["bad"], f"{found['bad']} of {found['rate']:.0f}/s answers failed"
     return found
 
 

@@ -27,9 +27,8 @@ class Loop(asyncio.Protocol):
         self.began = 0.0
         self.transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Ask at once."""
-        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self._ask()
 
