@@ -24,8 +24,9 @@ from orrery.learners.linear_predictor import LinearPredictor as LinearPredictor
 from orrery.learners.links import link, loss
 from orrery.learners.solvers import Coefficients, Limits, solve
 from orrery.schema import Schema
+from orrery.training.blocks import Batch
 from orrery.training.events import Ended, Observer, Started
-from orrery.training.feed import Batch, Feed
+from orrery.training.feed import Feed
 from orrery.training.world import World
 
 ALPHAS = tuple(10.0 ** (power / 2) for power in range(8, -9, -1))
