@@ -1,0 +1,1 @@
+"""From tables to shuffled batches: one order by arithmetic, bounded memory, exact resume."""

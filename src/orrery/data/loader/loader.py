@@ -1,0 +1,163 @@
+"""The loader: a table as shuffled batches, in one order, from any batch on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+from weakref import ReferenceType, ref
+
+from orrery.data.loader import quality
+from orrery.data.loader.arena import Arena, Buffers
+from orrery.data.loader.opening import opened
+from orrery.data.loader.order import VERSION
+from orrery.data.loader.quality import Quality
+from orrery.data.loader.run import Plan, Run
+from orrery.data.loader.settings import Settings
+from orrery.errors import SettingsError, SourceError
+from orrery.spec import stable_key
+
+if TYPE_CHECKING:
+    from orrery.data.table import Table
+
+_ORDERING = ("batch_size", "shuffle", "drop_last")
+"""Settings that decide the order, and must be the same when a loader goes on."""
+
+
+class Loader:
+    """Batches of a table; one iteration is one epoch. Usable where a torch ``DataLoader`` is.
+
+    The order is a function of data, seed, epoch, batch size and buffer; not of workers, threads or time.
+    ``state_dict`` after any batch is enough to go on at the next, also with another number of workers.
+
+    >>> from orrery.data.table import read
+    >>> loader = read({"a": list(range(10))}).loader(4, form="numpy", seed=1)
+    >>> len(loader), sorted(int(n) for batch in loader for n in batch["a"])
+    (3, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    """
+
+    num_workers = 0
+    """As torch counts them: processes. There are none."""
+    pin_memory = False
+
+    def __init__(self, table: Table, settings: Settings) -> None:
+        self.dataset = table
+        self.settings = settings
+        self.epoch = 0
+        self._batch = 0
+        self._running: ReferenceType[Generator[Any, None, None]] | None = None
+        self._arena: Arena | None = None
+        self._buffers = Buffers(2 * settings.prefetch_bytes)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a global batch: those of all workers together."""
+        return self.settings.batch_size
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether a short last batch is left out."""
+        return self.settings.drop_last
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return opened(self.dataset, self.settings)
+
+    def __len__(self) -> int:
+        return self._plan.order.batches
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rest of this epoch: all of it, but after ``load_state_dict``. Ends what was iterated before.
+
+        Raises SourceError with file and row group as soon as a row cannot be read.
+        """
+        self.close()
+        running = self._epoch()
+        self._running = ref(running)  # held by whoever iterates: dropped by them, it ends at once
+        return running
+
+    def _epoch(self) -> Generator[Any, None, None]:
+        plan, arena = self._plan, self._arena
+        if arena is None or arena.rows < plan.arena_rows:
+            arena = Arena(plan.layout.dense, plan.arena_rows)
+        self._arena = None
+        run = Run(plan, arena, self._buffers, self.epoch, self._batch)
+        whole = False
+        try:
+            for batch in run:
+                self._batch += 1
+                yield batch
+            whole = True
+        finally:
+            if run.close():  # else a thread may still write there
+                arena.clear()
+                self._arena = arena
+            if whole:
+                self.epoch, self._batch = self.epoch + 1, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin that epoch, at its first batch, with the next iteration."""
+        self.close()
+        self.epoch, self._batch = epoch, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the next batch is: plain values, under 1 KB. Equal on all workers."""
+        order, chosen = self._plan.order, self.settings
+        return {
+            "version": VERSION,
+            **{name: getattr(chosen, name) for name in _ORDERING},
+            "seed": order.seed,
+            "epoch": self.epoch,
+            "batch": self._batch,
+            "lanes": order.lanes,
+            "hold": order.hold,
+            "fingerprint": self._fingerprint,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where another loader of the same rows stood; any number of workers, threads, any buffer.
+
+        Raises SettingsError where the state is of another order, SourceError where the rows have changed.
+        """
+        if state.get("version") != VERSION:
+            raise SettingsError(f"The state is of version {state.get('version')!r}, not {VERSION}.")
+        for name in _ORDERING:
+            if state.get(name) != getattr(self.settings, name):
+                raise SettingsError(
+                    f"The state is of a loader with {name}={state.get(name)!r}, "
+                    f"this one has {getattr(self.settings, name)!r}.",
+                    hint="The rest of an epoch is only the same in the same order.",
+                )
+        if state["fingerprint"] != self._fingerprint:
+            raise SourceError(
+                "The rows are not those that the state was taken from: their fingerprint differs.",
+                hint="Begin a new epoch: make the loader without load_state_dict.",
+            )
+        self.close()
+        order = replace(self._plan.order, seed=state["seed"], lanes=state["lanes"], hold=state["hold"])
+        self.__dict__["_plan"] = replace(self._plan, order=order)
+        self.epoch, self._batch = int(state["epoch"]), int(state["batch"])
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return stable_key(self.dataset.fingerprint(), list(self._plan.order.rows))
+
+    def quality(self) -> Quality:
+        """E, the row groups that are mixed in a batch, by arithmetic: nothing is read."""
+        return quality.expected(self._plan.order, self.epoch, self._plan.groups.origin)
+
+    def close(self) -> None:
+        """Stop at once: no thread and no file is left. Iterating again goes on at the next batch."""
+        running = self._running() if self._running is not None else None
+        if running is not None:
+            running.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Loader({self.dataset!r}, batch_size={self.batch_size}, epoch={self.epoch})"

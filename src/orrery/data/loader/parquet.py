@@ -1,0 +1,208 @@
+"""Parquet's row groups, read by threads of ours: the fast path, on this machine and on others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from orrery.data import files
+from orrery.data.loader.columns import Layout
+from orrery.data.loader.order import Piece
+from orrery.data.loader.read import Cursor, Cursors, Parts, fill, starts
+from orrery.data.sources.parquet import Parquet
+from orrery.errors import SourceError
+
+_MOST_OPEN = 32
+_ROWS_AT_A_TIME = 16_384
+_RAGGED_ROWS = 1000
+
+
+class ParquetGroups:
+    """The row groups of one file or many.
+
+    Counts are those of the footers; each file is looked at again whenever it is read: one that changed is an
+    error.
+    """
+
+    def __init__(self, source: Parquet) -> None:
+        self.source = source
+        self.paths = source.paths
+        self._marks = {path: _mark(path) for path in self.paths}
+        self._footers = [_footer(path) for path in self.paths]
+        self.places = [(f, g) for f, footer in enumerate(self._footers) for g in range(footer.num_row_groups)]
+        self.rows = tuple(self._footers[f].row_group(g).num_rows for f, g in self.places)
+        self.origin = np.arange(len(self.places))
+        self._cursors = Cursors()
+        self._idle: list[tuple[int, Any, Any]] = []
+        self._lock = Lock()
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """The number of each group's first row."""
+        return starts(self.rows)
+
+    def missing(self, names: Sequence[str]) -> set[str]:
+        """The columns of which a value may be missing, as the footers tell."""
+        found: set[str] = set()
+        for footer in self._footers:
+            for i in range(footer.num_columns):
+                name = footer.schema.column(i).path.split(".")[0]
+                if name in names and name not in found and footer.schema.column(i).max_definition_level:
+                    groups = (footer.row_group(g) for g in range(footer.num_row_groups))
+                    if any(_may_miss(group.column(i)) for group in groups if group.num_rows):
+                        found.add(name)
+        return found
+
+    def load(self, piece: Piece, layout: Layout, out: Parts, places: NDArray[Any]) -> Any:
+        """As every ``Groups`` does. Raises SourceError that names file and row group."""
+        file, group = self.places[piece.group]
+        path = self.paths[file]
+        with self._telling(path, group):
+            self._unchanged(path)
+            table = self._table(piece, layout.names)
+            if table.num_rows != piece.rows:
+                raise SourceError(f"{table.num_rows} rows came of {piece.rows}.")
+            rest = fill(table, layout, out, places, int(self.starts[piece.group]) + piece.start)
+            self._unchanged(path)
+        return rest
+
+    def _table(self, piece: Piece, names: Sequence[str]) -> Any:
+        """A row group, read whole; one that is to be read in many parts, in a stream."""
+        file, group = self.places[piece.group]
+        if 2 * piece.rows >= self.rows[piece.group]:
+            with self._opened(file) as reader:
+                table = reader.read_row_group(group, columns=list(names), use_threads=False)
+            return table.slice(piece.start, piece.rows).select(list(names))
+        cursor = self._cursors.pop(piece.group, piece.start)
+        if cursor is None:
+            cursor = Cursor(self._stream(file, group, names, piece.start), piece.start)
+        taken = cursor.take(piece.rows, "The row group")
+        if cursor.at < self.rows[piece.group]:
+            self._cursors.keep(piece.group, cursor)
+        else:
+            cursor.close()
+        return pa.Table.from_batches(taken).select(list(names))
+
+    def _stream(self, file: int, group: int, names: Sequence[str], start: int) -> Iterator[Any]:
+        with self._opened(file) as reader:
+            for batch in reader.iter_batches(_ROWS_AT_A_TIME, [group], list(names), use_threads=False):
+                if start < batch.num_rows:
+                    yield batch.slice(start)
+                start = max(0, start - batch.num_rows)
+
+    @contextmanager
+    def _opened(self, file: int) -> Iterator[Any]:
+        """A reader that no other thread uses."""
+        with self._lock:
+            at = next((i for i, idle in enumerate(self._idle) if idle[0] == file), None)
+            held = self._idle.pop(at) if at is not None else None
+        number, reader, handle = held or (file, *self._open(file))
+        try:
+            yield reader
+        except BaseException:
+            handle.close()
+            raise
+        with self._lock:
+            self._idle.append((number, reader, handle))
+            surplus = self._idle.pop(0) if len(self._idle) > _MOST_OPEN else None
+        if surplus is not None:
+            surplus[2].close()
+
+    def _open(self, file: int) -> tuple[Any, Any]:
+        path, footer = self.paths[file], self._footers[file]
+        if files.is_local(path):
+            handle: Any = pa.OSFile(str(files.local(path)), "rb")
+            return pq.ParquetFile(handle, metadata=footer, pre_buffer=False), handle
+        opened = files.opened(path, ranges=True)
+        handle = _Remote(opened, opened.__enter__())
+        return pq.ParquetFile(handle.file, metadata=footer, pre_buffer=True), handle
+
+    def ragged_bytes(self, names: Sequence[str]) -> float:
+        """From the footers, and from the first rows: dictionaries make a file smaller than its rows."""
+        most = 0.0
+        for (file, group), rows in zip(self.places, self.rows, strict=True):
+            found = self._footers[file].row_group(group)
+            chunks = (found.column(i) for i in range(found.num_columns))
+            size = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in names)
+            most = max(most, size / max(rows, 1))
+        first = next((i for i, rows in enumerate(self.rows) if rows), None)
+        if first is None:
+            return most
+        file, group = self.places[first]
+        with self._telling(self.paths[file], group), self._opened(file) as reader:
+            table = next(iter(reader.iter_batches(_RAGGED_ROWS, [group], list(names), use_threads=False)))
+        return max(most, float(table.nbytes / table.num_rows))
+
+    def close(self) -> None:
+        """Close every file."""
+        self._cursors.close()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, _, handle in idle:
+            handle.close()
+
+    def _unchanged(self, path: str) -> None:
+        with files.reading(path):
+            changed = _mark(path) != self._marks[path]
+        if changed:
+            raise SourceError("The file changed while it was read.", hint="Start again with a new loader.")
+
+    @contextmanager
+    def _telling(self, path: str, group: int) -> Iterator[None]:
+        """What goes wrong becomes SourceError with the place."""
+        file = files.shown(path)
+        place = f"{file}, row group {group}"
+        try:
+            with files.reading(path):
+                yield
+        except SourceError as error:
+            said = (
+                error.message.removeprefix(file) if error.message.startswith(file) else f": {error.message}"
+            )
+            raise SourceError(f"{place}{said}", hint=error.hint) from None
+        except (pa.ArrowException, ValueError, KeyError) as error:
+            raise SourceError(f"{place} cannot be read: {error}", hint="Is it cut short?") from None
+
+
+class _Remote:
+    """A file on another machine, until it is closed."""
+
+    def __init__(self, context: Any, file: Any) -> None:
+        self.file = file
+        self._context = context
+
+    def close(self) -> None:
+        with suppress(Exception):  # the connection may be gone already
+            self._context.__exit__(None, None, None)
+
+
+def _footer(path: str) -> Any:
+    try:
+        with files.opened(path, ranges=True) as file:
+            return pq.read_metadata(file)
+    except pa.ArrowException as error:
+        raise SourceError(
+            f"{files.shown(path)} cannot be read as Parquet: {error}", hint="Is it cut short?"
+        ) from None
+
+
+def _mark(path: str) -> Any:
+    """What tells a file from the one that will have its name tomorrow; of this machine's files only."""
+    if not files.is_local(path):
+        return None
+    with files.reading(path):
+        state = files.local(path).stat()
+    return state.st_size, state.st_mtime_ns, state.st_ino
+
+
+def _may_miss(chunk: Any) -> bool:
+    known = chunk.statistics
+    return known is None or not known.has_null_count or known.null_count > 0

@@ -1,0 +1,82 @@
+"""Pictures of a batch: decoded straight into the batch, and changed by chance that can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orrery.data.codecs import image
+from orrery.data.loader.order import draw
+from orrery.errors import BadRowError, SettingsError
+
+_AUGMENT = 4  # what is drawn, beside the order's own
+
+Augment = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Columns of encoded pictures, and what each becomes: uint8 [h, w, c].
+
+    ``augment`` is given each picture and a generator that depends on seed, epoch and row only; it gives a
+    picture of the same shape.
+    """
+
+    sizes: Mapping[str, tuple[int, int, int]]
+    decoding: image.Decoding
+    augment: Augment | None
+    seed: int
+
+    def decoded(
+        self, name: str, column: Any, epoch: int, rows: NDArray[np.int64] | None
+    ) -> NDArray[np.uint8]:
+        """The pictures of a column, uint8 [n, h, w, c]. Raises BadRowError that names column and row."""
+        out = np.empty((len(column), *self.sizes[name]), np.uint8)
+        for i, cell in enumerate(column):
+            data = cell.as_buffer()
+            if data is None:
+                raise self._bad(name, i, rows, "it is missing")
+            try:
+                image.decode_into(data.to_pybytes(), out[i], settings=self.decoding)
+            except BadRowError as error:
+                raise self._bad(name, i, rows, error.message.rstrip(".")) from None
+            if self.augment is not None and rows is not None:
+                chance = draw(self.seed, epoch, _AUGMENT, int(rows[i, 0]))
+                out[i] = self._same(self.augment(out[i], chance), out[i].shape)
+        return out
+
+    def _bad(self, name: str, i: int, rows: NDArray[np.int64] | None, reason: str) -> BadRowError:
+        row = int(rows[i, 0]) if rows is not None else i
+        error = BadRowError(
+            f"The picture {name!r} of row {row} cannot be used: {reason}.",
+            hint="Set such rows aside: read(…, kinds={…: 'image'}, on_bad='quarantine').",
+        )
+        error.column, error.row = name, row
+        return error
+
+    @staticmethod
+    def _same(made: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        found = np.asarray(made)
+        if found.shape != shape or found.dtype != np.uint8:
+            raise SettingsError(
+                f"augment gave {found.dtype} {found.shape}; a picture stays uint8 {shape}.",
+                hint="Scale and normalise in transform= or in the network.",
+            )
+        return found
+
+
+def sizes(images: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, int, int]]:
+    """``(h, w)`` or ``(h, w, c)`` of each column, checked. Raises SettingsError."""
+    found = {}
+    for name, shape in images.items():
+        whole = (*shape, 3) if len(shape) == 2 else tuple(shape)
+        if len(whole) != 3 or min(whole) < 1 or whole[2] not in (1, 3, 4):
+            raise SettingsError(
+                f"images={{{name!r}: {shape}}} is no size: height, width, and 1, 3 or 4 channels."
+            )
+        found[name] = (whole[0], whole[1], whole[2])
+    return found
