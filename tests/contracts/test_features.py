@@ -20,27 +20,38 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pydantic import TypeAdapter
+from tests.media import clip
 
+from orrery.data.codecs import audio as audio_codec
+from orrery.data.codecs import tensor as tensor_codec
 from orrery.data.codecs.image import encode_png
 from orrery.errors import ModelFormatError, UnknownColumnError
 from orrery.features import KINDS
+from orrery.features.audio import Audio
 from orrery.features.category import Category
 from orrery.features.date import Date
 from orrery.features.feature import Encoded, Feature, Output, Role
 from orrery.features.forms import Bag
+from orrery.features.geo import Geo
 from orrery.features.hashing import Hashing
 from orrery.features.image import Image
 from orrery.features.labels import LabelSet
+from orrery.features.map import Map
 from orrery.features.number import Number
 from orrery.features.plain import Plain
 from orrery.features.plan import FeaturePlan, PlanFit
 from orrery.features.quantile import Quantile
+from orrery.features.series import Series
+from orrery.features.spectrogram import Spectrogram
 from orrery.features.target import Target
 from orrery.features.target_mean import TargetMean
+from orrery.features.tensor import Tensor
 from orrery.features.tfidf import Tfidf
 from orrery.features.tokens import Tokens
 from orrery.features.vector import Vector
+from orrery.features.video import Video
 from orrery.schema import Kind
 
 FIRST, SECOND = '年龄 "first" 🙂', "it's; a, second/column"
@@ -63,6 +74,16 @@ pictures = st.sampled_from(
         for c, h, w in [(1, 2, 3), (1, 3, 3), (3, 2, 3), (3, 9, 4)]
     ]
 )
+sounds = st.sampled_from(
+    [
+        audio_codec.encode(np.sin(np.arange(n) * pitch / rate).astype(np.float32), rate)
+        for n, pitch, rate in [(0, 1, 8000), (90, 900, 8000), (1600, 3000, 16000), (2400, 9000, 22050)]
+    ]
+)
+clips = st.sampled_from([clip(shade, width) for shade, width in [(30, 16), (120, 16), (250, 32)]])
+latitudes, longitudes = st.floats(-90, 90), st.floats(-180, 180)
+tensors = arrays(np.float64, (2, 3), elements=tame_numbers)
+TENSOR = pa.fixed_shape_tensor(pa.float64(), (2, 3))
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,44 @@ CASES = [
         pa.list_(pa.float32(), 2),
         st.lists(st.floats(width=32), min_size=2, max_size=2),
     ),
+    Case("audio", Audio(columns=(FIRST,), bands=8), pa.binary(), sounds),
+    Case("spectrogram", Spectrogram(columns=(FIRST,), bands=8, frames=5), pa.binary(), sounds),
+    Case("video", Video(columns=(FIRST,), frames=2, largest=8), pa.binary(), clips),
+    Case("tensor", Tensor(columns=(FIRST,)), TENSOR, tensors.map(lambda a: a.ravel().tolist())),
+    Case(
+        "tensor of many shapes",
+        Tensor(columns=(FIRST,), largest=4),
+        pa.list_(pa.list_(pa.float32())),
+        st.integers(1, 3)
+        .flatmap(lambda n: arrays(np.float32, (n, 2), elements=st.floats(-9, 9, width=32)))
+        .map(np.ndarray.tolist),
+    ),
+    Case(
+        "tensor of bytes",
+        Tensor(columns=(FIRST,), shape=(2, 2)),
+        pa.binary(),
+        tensors.map(tensor_codec.encode),
+    ),
+    Case("series", Series(columns=(FIRST,), points=5), pa.list_(pa.float64()), st.lists(numbers, max_size=9)),
+    Case(
+        "map",
+        Map(columns=(FIRST,)),
+        pa.map_(pa.string(), pa.float64()),
+        st.dictionaries(words, numbers, max_size=3),
+    ),
+    Case(
+        "map of texts",
+        Map(columns=(FIRST,), max_size=2),
+        pa.map_(pa.string(), pa.string()),
+        st.dictionaries(words, words, max_size=3),
+    ),
+    Case("geo", Geo(columns=BOTH, cells=3), pa.float64(), st.floats(-90, 90)),
+    Case(
+        "geo of structs",
+        Geo(columns=(FIRST,), cells=2),
+        pa.struct([("lat", pa.float64()), ("lon", pa.float64())]),
+        st.builds(lambda a, o: {"lat": a, "lon": o}, latitudes, longitudes),
+    ),
     Case("labels", LabelSet(columns=BOTH), pa.list_(pa.string()), st.lists(words, max_size=4)),
     Case(
         "labels of few", LabelSet(columns=BOTH, max_size=1), pa.list_(pa.int64()), st.lists(st.integers(0, 3))
@@ -178,8 +237,14 @@ def batches(case: Case, least: int = 0) -> st.SearchStrategy[pa.RecordBatch]:
 
 def table_of(case: Case, rows: Sequence[tuple[Any, Any, Any]]) -> pa.RecordBatch:
     first, second, target = zip(*rows, strict=True) if rows else ((), (), ())
-    arrays = [pa.array(first, case.type), pa.array(second, case.type), pa.array(target, case.target)]
-    return pa.record_batch(arrays, names=[FIRST, SECOND, TARGET])
+    columns = [stored(first, case.type), stored(second, case.type), pa.array(target, case.target)]
+    return pa.record_batch(columns, names=[FIRST, SECOND, TARGET])
+
+
+def stored(values: Sequence[Any], kind: pa.DataType) -> Any:
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
+    return pa.array(values, kind)
 
 
 def learn(case: Case, parts: Sequence[pa.RecordBatch]) -> FeaturePlan:

@@ -8,11 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
+from tests.media import clip, tone
 
 import orrery as ory
+from orrery.data.codecs import audio, tensor
 from orrery.estimators.infer import infer
 from orrery.schema import Kind
 
@@ -25,7 +28,7 @@ def png(shade: int) -> bytes:
 
 N = 60
 WORDS = ["red", "green", "blue"]
-CASES: dict[str, tuple[list[Any], Kind | None]] = {
+CASES: dict[str, tuple[Any, Kind | None]] = {
     "float": ([i / 7 for i in range(N)], Kind.NUMBER),
     "whole numbers": ([i % 7 for i in range(N)], Kind.NUMBER),
     "decimal": ([Decimal(i) / 4 for i in range(N)], Kind.NUMBER),
@@ -39,7 +42,16 @@ CASES: dict[str, tuple[list[Any], Kind | None]] = {
     "picture": ([png(i) for i in range(N)], Kind.IMAGE),
     "other bytes": ([bytes([i, 0, 7]) for i in range(N)], None),
     "vector": ([[float(i), 1.0, 2.0] for i in range(N)], Kind.VECTOR),
-    "ragged numbers": ([[0.5] * (i % 3 + 1) for i in range(N)], None),
+    "ragged numbers": ([[0.5] * (i % 3 + 1) for i in range(N)], Kind.SERIES),
+    "ragged whole numbers": ([[1] * (i % 3 + 1) for i in range(N)], Kind.LABELS),
+    "matrix": ([[[0.5, 1.0], [i, 2.0]] for i in range(N)], Kind.TENSOR),
+    "map": (pa.array([{"a": i} for i in range(N)], pa.map_(pa.string(), pa.int64())), Kind.MAP),
+    "place": ([{"lat": i / 9, "lng": 1.0} for i in range(N)], Kind.GEO),
+    "tensor": (tensor.to_arrow([np.full((2, 3), i) for i in range(N)]), Kind.TENSOR),
+    "tensors of many shapes": (tensor.to_arrow([np.ones((2, 1 + i % 2)) * i for i in range(N)]), Kind.TENSOR),
+    "npy": ([tensor.encode(np.full((2, 3), i)) for i in range(N)], Kind.TENSOR),
+    "sound": ([audio.encode(tone(200 + i, 0.02), 8000) for i in range(N)], Kind.AUDIO),
+    "video": ([clip(i, 16, seconds=0.2) for i in range(N)], Kind.VIDEO),
     "tags": ([[WORDS[i % 3]] * (i % 2) for i in range(N)], Kind.LABELS),
     "struct": ([{"a": i} for i in range(N)], None),
     "all missing": ([None] * N, None),
@@ -56,11 +68,34 @@ CASES: dict[str, tuple[list[Any], Kind | None]] = {
 def test_an_input_is_understood(name: str) -> None:
     values, expected = CASES[name]
     table = ory.read(pa.table({name: values, "y": [0.5 * i for i in range(N)]}))
-    found = infer(table.schema, table.describe(), "y", {})
+    found = infer(table.schema, table.describe(), "y", {}, head=table.head(20).to_arrow())
     assert found.kinds.get(name) == expected
     assert (name in found.left_out) == (expected is None)
     assert found.kinds["y"] is Kind.NUMBER
     assert len(found.notes) == (expected in {None, Kind.KEY})
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude"),
+    [
+        ("lat", "lon"),
+        ("Latitude", "Longitude"),
+        ("from_lat", "from_lng"),
+        ("纬度", "经度"),
+        ("pickupLat", "pickupLon"),
+    ],
+)
+def test_two_columns_named_so_are_a_place(latitude: str, longitude: str) -> None:
+    rows = {latitude: [i / 9 for i in range(N)], longitude: [-i / 7 for i in range(N)], "y": list(range(N))}
+    for table, expected in (
+        (ory.read(rows), Kind.GEO),
+        (ory.read({**rows, latitude: [900.0 + i for i in range(N)]}), Kind.NUMBER),
+    ):
+        found = infer(table.schema, table.describe(), "y", {})
+        assert found.kinds[latitude] is found.kinds[longitude] is expected
+    table = ory.read(rows)
+    found = infer(table.schema, table.describe(), "y", {latitude: Kind.NUMBER})
+    assert found.kinds[longitude] is Kind.NUMBER
 
 
 @pytest.mark.parametrize(

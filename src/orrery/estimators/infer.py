@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from orrery.data.codecs import audio, image, tensor, video
 from orrery.data.profile import ColumnProfile, Profile
+from orrery.features.forms import place_names
+from orrery.features.geo import is_number, place_pairs
 from orrery.schema import Field, Kind, Schema
 
 MOST_CLASSES = 20
@@ -54,6 +57,7 @@ def infer(
     """
     kinds: dict[str, Kind] = {}
     left_out: dict[str, str] = {}
+    degrees = _degrees(schema, profile, {target, *given, *ignore})
     for field in schema.each():
         if field.name in ignore:
             continue
@@ -69,10 +73,10 @@ def infer(
         elif column.distinct <= 1 and not column.missing:
             left_out[field.name] = "it holds one value only"
         else:
-            values = [value for value, _ in column.top]
+            values: Sequence[object] = [value for value, _ in column.top]
             if not values and head is not None:
-                values = [v for v in head.column(field.name).to_pylist() if isinstance(v, str)]
-            kind = input_kind(field, column, values)
+                values = head.column(field.name).to_pylist()
+            kind = Kind.GEO if field.name in degrees else input_kind(field, column, values)
             if kind is None:
                 left_out[field.name] = f"nothing is learnt from values of type {field.type}"
             else:
@@ -93,11 +97,13 @@ def target_kind(field: Field, column: ColumnProfile) -> Kind:
     return Kind.CATEGORY
 
 
-def input_kind(field: Field, column: ColumnProfile, values: Sequence[str] = ()) -> Kind | None:
-    """What a column to learn from means, seen some values as text; None where nothing is learnt of it."""
+def input_kind(field: Field, column: ColumnProfile, values: Sequence[object] = ()) -> Kind | None:
+    """What a column to learn from means, seen some values; None where nothing is learnt of it."""
     kind = field.arrow().type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _EXTENSIONS.get(kind.extension_name)
     if pa.types.is_boolean(kind):
         return Kind.CATEGORY
     if pa.types.is_integer(kind):
@@ -107,12 +113,63 @@ def input_kind(field: Field, column: ColumnProfile, values: Sequence[str] = ()) 
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return Kind.DATETIME
     if _is_text(kind):
-        return _string_kind(field, column, values)
+        return _string_kind(field, column, [v for v in values if isinstance(v, str)])
     if _is_bytes(kind):
-        return Kind.IMAGE if (column.pictures or 0.0) >= 0.5 else None
+        return Kind.IMAGE if (column.pictures or 0.0) >= 0.5 else _bytes_kind(values)
     if _is_list(kind):
         return _list_kind(kind.value_type, column)
+    return _members_kind(kind)
+
+
+_EXTENSIONS = {
+    "arrow.fixed_shape_tensor": Kind.TENSOR,
+    "arrow.uuid": Kind.KEY,
+    "arrow.bool8": Kind.NUMBER,
+}
+_MEDIA: dict[Kind, Callable[[bytes], bool]] = {
+    Kind.IMAGE: image.is_picture,
+    Kind.AUDIO: audio.is_audio,
+    Kind.VIDEO: video.is_video,
+    Kind.TENSOR: tensor.is_npy,
+}
+
+
+def _bytes_kind(values: Sequence[object]) -> Kind | None:
+    """What most of some values are, by how they begin."""
+    present = [v for v in values if isinstance(v, bytes)]
+    for kind, begins in _MEDIA.items():
+        if present and 2 * sum(map(begins, present)) >= len(present):
+            return kind
     return None
+
+
+def _members_kind(kind: Any) -> Kind | None:
+    """Maps, and structs that are known: places, and tensors of many shapes."""
+    if pa.types.is_map(kind):
+        item = kind.item_type
+        return Kind.MAP if _is_text(item) or is_number(item) or pa.types.is_boolean(item) else None
+    if not pa.types.is_struct(kind):
+        return None
+    members = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
+    if len(members) == 2 and place_names(members) and all(map(is_number, members.values())):
+        return Kind.GEO
+    return Kind.TENSOR if set(members) == {"data", "shape"} else None
+
+
+def _degrees(schema: Schema, profile: Profile, said: Collection[str]) -> set[str]:
+    """Columns of latitudes and longitudes, by their names and their range."""
+    free = [f.name for f in schema.each() if f.name not in said and is_number(f.arrow().type) and not f.kind]
+    found: set[str] = set()
+    for pair in place_pairs(free):
+        columns = [profile[name] for name in pair]
+        if all(_within(c, most) and c.distinct > 1 for c, most in zip(columns, (90, 360), strict=True)):
+            found.update(pair)
+    return found
+
+
+def _within(column: ColumnProfile, most: float) -> bool:
+    low, high = column.minimum, column.maximum
+    return low is not None and high is not None and -most <= low and high <= most
 
 
 def _string_kind(field: Field, column: ColumnProfile, values: Sequence[str]) -> Kind:
@@ -132,10 +189,15 @@ def _string_kind(field: Field, column: ColumnProfile, values: Sequence[str]) -> 
 def _list_kind(item: Any, column: ColumnProfile) -> Kind | None:
     if _is_text(item):
         return Kind.LABELS
-    number = pa.types.is_integer(item) or pa.types.is_floating(item) or pa.types.is_decimal(item)
-    if number and column.width is not None:
+    if _is_list(item):
+        while _is_list(item):
+            item = item.value_type
+        return Kind.TENSOR if is_number(item) else None
+    if is_number(item) and column.width is not None:
         return Kind.VECTOR
-    return Kind.LABELS if pa.types.is_integer(item) else None
+    if pa.types.is_integer(item):
+        return Kind.LABELS
+    return Kind.SERIES if is_number(item) else None
 
 
 def _is_key(field: Field, column: ColumnProfile) -> bool:

@@ -12,7 +12,7 @@ import datetime as dt
 import decimal
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from orrery.data.codecs import tensor
 from orrery.errors import BadRowError, SchemaError
 
 
@@ -41,6 +42,14 @@ class Form(StrEnum):
     """float64 [n, d]; a missing vector is a row of NaN."""
     LABELS = "labels"
     """list of n ``list[str] | None``."""
+    SERIES = "series"
+    """list of n float64 [t] or None; t differs from row to row."""
+    TENSOR = "tensor"
+    """list of n numeric arrays, of any shape, or None."""
+    MAP = "map"
+    """list of n ``dict[str, float | str] | None``."""
+    POINT = "point"
+    """float64 [n, 2], latitude and longitude in degrees, or [n, 1] of a column that holds one of them."""
 
 
 class Coded(NamedTuple):
@@ -133,6 +142,8 @@ def _each(values: Sequence[object], convert: Callable[[Any], Any], missing: obje
             out.append(missing if value is None else convert(value))
         except (TypeError, ValueError, OverflowError, UnicodeDecodeError):
             raise _UnfitError(row, value) from None
+        except BadRowError as error:
+            raise _UnfitError(row, value, error.message) from None
     return out
 
 
@@ -300,6 +311,100 @@ def _labels_values(values: Sequence[object]) -> list[list[str] | None]:
     return _each(values, _to_labels, None)
 
 
+# --- series, tensor, map, point
+
+
+def _series_arrow(column: Any) -> list[NDArray[np.float64] | None]:
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        return _series_values(column.to_pylist())
+    flat = column.flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    rows = np.split(flat, np.cumsum(lengths)[:-1]) if len(column) else []
+    return [
+        row.copy() if there else None for row, there in zip(rows, column.is_valid().to_pylist(), strict=True)
+    ]
+
+
+def _to_series(value: Any) -> NDArray[np.float64]:
+    if isinstance(value, str | bytes | dict):
+        raise TypeError
+    found = np.array(value, np.float64)
+    if found.ndim != 1:
+        raise TypeError
+    return found
+
+
+def _series_values(values: Sequence[object]) -> list[NDArray[np.float64] | None]:
+    return _each(values, _to_series, None)
+
+
+def _to_map(value: Any) -> dict[str, float | str]:
+    """Named values, from an object, from pairs, or from Arrow's {key, value}; the missing ones left out."""
+    pairs = value.items() if isinstance(value, dict) else map(_pair, value)
+    if isinstance(value, str | bytes):
+        raise TypeError
+    found: dict[str, float | str] = {}
+    for name, one in pairs:
+        if one is None or one != one:
+            continue
+        number = isinstance(one, int | float | decimal.Decimal | np.number) and not isinstance(one, bool)
+        found[as_text(name)] = float(one) if number else _to_category(one)
+    return found
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    name, one = (item["key"], item["value"]) if isinstance(item, dict) else item
+    return name, one
+
+
+_PLACE_NAMES = (("lat", "latitude", "纬度"), ("lon", "lng", "long", "longitude", "经度"))
+
+
+def place_names(names: Iterable[str]) -> tuple[str, str] | None:
+    """Which two names are latitude and longitude, if any are.
+
+    >>> place_names(["Lng", "Lat"]), place_names(["x", "y"])
+    (('Lat', 'Lng'), None)
+    """
+    known = {name.lower(): name for name in names}
+    found = [next((known[name] for name in spelt if name in known), "") for spelt in _PLACE_NAMES]
+    return (found[0], found[1]) if all(found) else None
+
+
+def _to_point(value: Any) -> tuple[float, ...]:
+    if isinstance(value, dict):
+        names = place_names(value)
+        if names is None:
+            raise TypeError
+        value = [value[name] for name in names]
+    elif isinstance(value, str):
+        value = value.split(",") if "," in value else [value]
+    elif isinstance(value, bool | int | float | decimal.Decimal | np.number):
+        value = [value]
+    numbers = [math.nan if v is None else _to_float(v.strip() if isinstance(v, str) else v) for v in value]
+    if len(numbers) not in (1, 2):
+        raise TypeError
+    return tuple(numbers)
+
+
+def _point_values(values: Sequence[object]) -> NDArray[np.float64]:
+    rows = _each(values, _to_point, None)
+    width = next((len(row) for row in rows if row is not None), 0)
+    out = np.full((len(rows), width), np.nan)
+    for i, row in enumerate(rows):
+        if row is not None:
+            if len(row) != width:
+                raise _UnfitError(i, values[i])
+            out[i] = row
+    return out
+
+
+def _point_arrow(column: Any) -> NDArray[np.float64]:
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return _float_arrow(column)[:, None]
+    return _point_values(column.to_pylist())
+
+
 _FROM_ARROW: dict[Form, Callable[[Any], Lifted]] = {
     Form.FLOAT: _float_arrow,
     Form.CODED: _coded_arrow,
@@ -308,6 +413,10 @@ _FROM_ARROW: dict[Form, Callable[[Any], Lifted]] = {
     Form.TIME: _time_arrow,
     Form.VECTOR: _vector_arrow,
     Form.LABELS: lambda column: _labels_values(column.to_pylist()),
+    Form.SERIES: _series_arrow,
+    Form.TENSOR: lambda column: _each(tensor.from_arrow(column), tensor.decode, None),
+    Form.MAP: lambda column: _each(column.to_pylist(), _to_map, None),
+    Form.POINT: _point_arrow,
 }
 _FROM_VALUES: dict[Form, Callable[[Sequence[object]], Lifted]] = {
     Form.FLOAT: _float_values,
@@ -317,4 +426,8 @@ _FROM_VALUES: dict[Form, Callable[[Sequence[object]], Lifted]] = {
     Form.TIME: _time_values,
     Form.VECTOR: _vector_values,
     Form.LABELS: _labels_values,
+    Form.SERIES: _series_values,
+    Form.TENSOR: lambda values: _each(values, tensor.decode, None),
+    Form.MAP: lambda values: _each(values, _to_map, None),
+    Form.POINT: _point_values,
 }

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -23,6 +22,7 @@ from orrery.errors import BadRowError
 from orrery.features import state
 from orrery.features.feature import Encoded, Feature, Output, Role, Transform, block_name
 from orrery.features.forms import Form, bad_row, lift
+from orrery.features.pixels import Pixels, colours
 
 SAMPLED = 1024
 """Pictures whose pixels are counted: those whose content has the smallest hash, whatever the order."""
@@ -106,15 +106,6 @@ class ImageTransform(Transform):
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """Sums over the pixels of one picture, per channel: whole numbers, hence exact."""
-
-    count: int
-    sums: tuple[int, ...]
-    squares: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Pictures:
     """How often each (height, width, channels) occurs, and the pixels of a sample, by content hash."""
 
@@ -160,7 +151,7 @@ class Image(Feature):
         common = min(sizes, key=lambda size: (-size[3], size), default=None)
         if common is None:
             return self
-        height, width = _within(*common[:2], self.largest)
+        height, width = within(*common[:2], self.largest)
         return self.replace(height=self.height or height, width=self.width or width)
 
     def summarize(self, batch: RecordBatch) -> Pictures:
@@ -190,13 +181,11 @@ class Image(Feature):
 
     def _pixels(self, data: bytes) -> Pixels:
         height, width, channels = codec.size(data)
-        height, width = _within(height, width, self.largest)
+        height, width = within(height, width, self.largest)
         x = codec.decode(
             data, height=height, width=width, channels=self.channels or channels, resize=self.resize
         )
-        flat = x.reshape(len(x), -1).astype(np.int64)
-        sums, squares = flat.sum(axis=1), (flat * flat).sum(axis=1)
-        return Pixels(flat.shape[1], tuple(sums.tolist()), tuple(squares.tolist()))
+        return Pixels.of(x)
 
     def merge(self, left: Pictures, right: Pictures) -> Pictures:
         """Exact."""
@@ -208,36 +197,16 @@ class Image(Feature):
     def finish(self, summary: Pictures) -> ImageTransform:
         """The size, and the colours of the sample."""
         common = min(summary.sizes, key=lambda size: (-summary.sizes[size], size), default=None)
-        height, width = _within(*common[:2], self.largest) if common else _FALLBACK
+        height, width = within(*common[:2], self.largest) if common else _FALLBACK
         channels: int = self.channels or max((size[2] for size in summary.sizes), default=1)
-        mean, std = _colours(summary.sample.values(), channels)
+        mean, std = colours(sum(summary.sample.values(), Pixels()), channels)
         shape = (channels, self.height or height, self.width or width)
         return ImageTransform(self.columns, shape, mean, std, self.resize)
 
 
-def _within(height: int, width: int, largest: int) -> tuple[int, int]:
+def within(height: int, width: int, largest: int) -> tuple[int, int]:
     """The same proportions, the longer side at most ``largest``."""
     longer = max(height, width)
     if longer <= largest:
         return height, width
     return max(1, height * largest // longer), max(1, width * largest // longer)
-
-
-def _colours(sample: Iterable[Pixels], channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation per channel; a grey picture counts for each colour."""
-    count, sums, squares = 0, [0] * channels, [0] * channels
-    for pixels in sample:
-        count += pixels.count
-        sums = _added(sums, pixels.sums)
-        squares = _added(squares, pixels.squares)
-    if not count:
-        return np.full(channels, 127.5), np.full(channels, 127.5)
-    mean = np.array([s / count for s in sums])
-    spread = [
-        math.isqrt((count * q - s * s) << 64) / (count << 32) for s, q in zip(sums, squares, strict=True)
-    ]
-    return mean, np.array([s or 1.0 for s in spread])
-
-
-def _added(total: Sequence[int], more: Sequence[int]) -> list[int]:
-    return [t + more[i if len(more) > 1 else 0] for i, t in enumerate(total)]

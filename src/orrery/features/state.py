@@ -6,13 +6,14 @@ All functions raise ModelFormatError.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orrery.errors import ModelFormatError
+from orrery.errors import ModelFormatError, SettingsError
+from orrery.spec import Spec
 
 
 def broken(what: str) -> ModelFormatError:
@@ -109,3 +110,17 @@ def arrow_floats(values: NDArray[np.float64]) -> Any:
 def arrow_texts(values: Sequence[str]) -> Any:
     """Texts as they are saved."""
     return pa.array(values, pa.string())
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def settings(values: Mapping[str, Any], name: str, kind: type[S]) -> S:
+    """Settings of a kind."""
+    found = values.get(name)
+    if not isinstance(found, dict):
+        raise broken(f"{name!r} is not an object")
+    try:
+        return kind.from_dict(found)
+    except SettingsError as error:
+        raise broken(f"{name!r} cannot be: {error.message}") from None

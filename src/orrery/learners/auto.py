@@ -12,6 +12,7 @@ from orrery.extras import available
 from orrery.features.feature import Feature, Role
 from orrery.features.image import Image
 from orrery.features.target import Target
+from orrery.features.video import Video
 from orrery.learners.blend_predictor import Blend as Blend
 from orrery.learners.blend_predictor import Member
 from orrery.learners.boosted import Boosted
@@ -26,6 +27,7 @@ from orrery.training.world import World
 
 _RANDOM_ROWS = 20_000  # up to so many, trees with random splits are tried too: it takes little time
 _TEXT_ROWS = 500  # from so many rows a network may make something of a text
+_SEEN = (Kind.IMAGE, Kind.VIDEO)  # of which single pixels say little
 _PACKAGES = {"linear": "sklearn", "boosted": "lightgbm", "network": "torch"}
 
 
@@ -62,7 +64,7 @@ class Auto(Learner):
 
     def filled(self, rows: int, features: Sequence[Feature]) -> Self:
         """With the members that will be tried, each with its settings filled in."""
-        pictures = any(isinstance(feature, Image) for feature in features)
+        pictures = any(isinstance(feature, Image | Video) for feature in features)
         members = self.members or _to_try({feature.group for feature in features}, pictures, rows)
         found = []
         for member in members:
@@ -114,10 +116,10 @@ def _default(kind: str) -> Learner:
 def _wanted(schema: Schema, profile: Profile) -> tuple[Learner, ...]:
     """Who to try, by what there is to read, leaving out whose package is not installed."""
     kinds = [field.kind for field in schema.fields if field.kind not in (None, Kind.KEY)]
-    if kinds and all(kind is Kind.IMAGE for kind in kinds):
+    if kinds and all(kind in _SEEN for kind in kinds):
         return (_default("network"),)
     wanted = ["linear", "boosted"]
-    if Kind.IMAGE in kinds or (Kind.TEXT in kinds and profile.rows >= _TEXT_ROWS):
+    if {*_SEEN, Kind.TENSOR} & {*kinds} or (Kind.TEXT in kinds and profile.rows >= _TEXT_ROWS):
         wanted.append("network")
     found = [kind for kind in wanted if available(_PACKAGES[kind])]
     return tuple(_default(kind) for kind in found or ["linear"])  # which says what to install
@@ -127,7 +129,7 @@ def _readable(schema: Schema, member: Learner, members: tuple[Learner, ...]) -> 
     """Without pictures for those who would read single pixels, where a network looks at them."""
     if member.kind == "network" or all(other.kind != "network" for other in members):
         return schema
-    return Schema(fields=tuple(field for field in schema.fields if field.kind is not Kind.IMAGE))
+    return Schema(fields=tuple(field for field in schema.fields if field.kind not in _SEEN))
 
 
 def _group(feed: Feed, learner: Learner) -> str:

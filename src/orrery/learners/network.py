@@ -17,12 +17,18 @@ from orrery.errors import SettingsError
 from orrery.features.category import Category
 from orrery.features.date import Date
 from orrery.features.feature import Feature
+from orrery.features.geo import Geo, places
 from orrery.features.image import Image
 from orrery.features.labels import LabelSet
+from orrery.features.map import Map
 from orrery.features.number import Number
+from orrery.features.series import Series
+from orrery.features.spectrogram import Spectrogram
 from orrery.features.target import Target
+from orrery.features.tensor import Tensor
 from orrery.features.tokens import Tokens
 from orrery.features.vector import Vector
+from orrery.features.video import Video
 from orrery.learners import openmp
 from orrery.learners.learner import Learner, Predictor
 from orrery.learners.network_predictor import NetworkPredictor
@@ -36,6 +42,9 @@ from orrery.training.world import World
 
 __all__ = ["Network", "NetworkPredictor"]
 
+PICTURES = (Image, Video, Spectrogram)
+"""Features whose blocks are looked at as pictures are."""
+
 WEIGHTS = "weights.safetensors"
 
 _TOGETHER: dict[Kind, type[Feature]] = {Kind.NUMBER: Number, Kind.CATEGORY: Category, Kind.DATETIME: Date}
@@ -44,6 +53,11 @@ _EACH: dict[Kind, type[Feature]] = {
     Kind.IMAGE: Image,
     Kind.VECTOR: Vector,
     Kind.LABELS: LabelSet,
+    Kind.AUDIO: Spectrogram,
+    Kind.VIDEO: Video,
+    Kind.TENSOR: Tensor,
+    Kind.SERIES: Series,
+    Kind.MAP: Map,
 }
 
 
@@ -96,7 +110,7 @@ class Network(Learner):
         for field in fields:
             if field.kind in _EACH:
                 chosen.append(_EACH[field.kind](columns=(field.name,)))  # type: ignore[call-arg]
-        return tuple(chosen)
+        return (*chosen, *(Geo(columns=place) for place in places(fields)))
 
     def resolve(self, rows: int, pictures: bool = False) -> Self:
         """The same settings with the recipe filled in, for so many training rows."""
@@ -107,7 +121,7 @@ class Network(Learner):
 
     def filled(self, rows: int, features: Sequence[Feature]) -> Self:
         """With the recipe for so many rows."""
-        return self.resolve(rows, any(isinstance(feature, Image) for feature in features))
+        return self.resolve(rows, any(isinstance(feature, PICTURES) for feature in features))
 
     gangs: ClassVar[bool] = True
 
