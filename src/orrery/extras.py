@@ -26,6 +26,8 @@ EXTRA_OF = {
     "polars": "polars",
     "adbc_driver_postgresql": "postgresql",
     "psycopg": "postgresql",
+    "sqlalchemy": "sql",
+    "pymysql": "mysql",
     "tensorboardX": "tensorboard",
     "simplejpeg": "images",
     "cv2": "images",
@@ -39,6 +41,9 @@ EXTRA_OF = {
     "pymongoarrow": "mongo",
     "s3fs": "s3",
     "aiohttp": "http",
+    "requests": "hdfs",
+    "deltalake": "delta",
+    "pyiceberg": "iceberg",
     "kubernetes": "kubernetes",
 }
 """Import name of an optional package -> the extra of ``orrery-ml`` that brings it."""

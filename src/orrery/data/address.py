@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from orrery.data import files, packed, remote
-from orrery.data.sources import KINDS, objects
+from orrery.data.sources import KINDS, lakes, objects
 from orrery.data.sources.file import FileSource
 from orrery.data.sources.hive import in_folders
 from orrery.data.sources.memory import Memory, is_rows
@@ -21,8 +21,15 @@ from orrery.errors import SettingsError, did_you_mean, listing
 SCHEMES = {
     "sqlite": "sqlite",
     "duckdb": "duckdb",
+    "delta": "delta",
+    "iceberg": "iceberg",
     "postgresql": "postgresql",
     "postgres": "postgresql",
+    "mysql": "sql",
+    "mariadb": "sql",
+    "oracle": "sql",
+    "mssql": "sql",
+    "sqlalchemy": "sql",
     "kafka": "kafka",
     "spark": "spark",
     "mongodb": "mongodb",
@@ -42,6 +49,8 @@ ENDINGS = {
     ".feather": "arrow",
     ".ipc": "arrow",
     ".orc": "orc",
+    **dict.fromkeys((*packed.every(".tar"), ".tgz"), "webdataset"),
+    ".metadata.json": "iceberg",
     ".png": "images",
     ".jpg": "images",
     ".jpeg": "images",
@@ -88,11 +97,13 @@ def source_of(place: Any, options: dict[str, Any], kinds: Mapping[str, Any]) -> 
 def kind_of(place: str) -> str:
     """The kind of source behind an address: by its scheme, its ending, or what lies in the folder."""
     scheme = re.match(r"^([A-Za-z][A-Za-z0-9+.-]+)://", place)
-    if scheme and (kind := SCHEMES.get(scheme[1].lower())):
+    if scheme and (kind := _of_scheme(scheme[1].lower())):
         return kind
     if scheme and scheme[1].lower() in _plugins():
         return scheme[1].lower()
     if kind := _by_ending(place.partition("?")[0] if scheme else place):
+        return kind
+    if kind := lakes.kind_of(place):
         return kind
     if files.is_local(place) and files.local(place).is_dir():
         below = (p for p in files.local(place).rglob("*") if p.is_file() and p.name[0] not in "._")
@@ -105,6 +116,11 @@ def kind_of(place: str) -> str:
         f"{files.shown(place)!r} does not say what it is.",
         hint=f"Addresses end in {listing(sorted(ENDINGS), 20)}, or begin with sqlite:// or postgresql://.",
     )
+
+
+def _of_scheme(scheme: str) -> str | None:
+    """A driver may be named behind a plus: ``mysql+pymysql``."""
+    return SCHEMES.get(scheme) or SCHEMES.get(scheme.partition("+")[0])
 
 
 def _by_ending(name: str) -> str | None:

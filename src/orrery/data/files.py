@@ -163,7 +163,7 @@ def state(path: str) -> State:
     with reading(path):
         if is_local(path):
             now = local(path).stat()
-            return State(now.st_size, f"{now.st_mtime_ns}-{now.st_ino}")
+            return State(now.st_size, f"mtime={now.st_mtime_ns}-{now.st_ino}")
         system, inner = remote.system_of(path)
         return State.of(system.info(inner)) or State(0)
 

@@ -102,6 +102,12 @@ def addresses(system: Any, paths: Iterable[str], place: str) -> dict[str, str]:
     return {path: with_connection(to, named[1]) for path, to in full.items()} if named else full
 
 
+def options_of(place: str) -> dict[str, Any]:
+    """What s3fs is told of a place's connection; nothing, where it has none, or is not on S3."""
+    named, scheme = connection_of(place), place.partition("://")[0].lower()
+    return _credentials(scheme, bare(place), named) if named and scheme in ("s3", "s3a") else {}
+
+
 def open_range(path: str, ranges: bool) -> Any:
     """A file to read; with ``ranges``, nothing is fetched but the bytes asked for."""
     system, inner = system_of(path)

@@ -8,6 +8,9 @@ KINDS = {
     "jsonl": "orrery.data.sources.jsonl:JsonLines",
     "arrow": "orrery.data.sources.arrow:ArrowIpc",
     "orc": "orrery.data.sources.orc:Orc",
+    "webdataset": "orrery.data.sources.webdataset:WebDataset",
+    "delta": "orrery.data.sources.delta:Delta",
+    "iceberg": "orrery.data.sources.iceberg:Iceberg",
     "text": "orrery.data.sources.text:Text",
     "images": "orrery.data.sources.images:Images",
     "sqlite": "orrery.data.sources.sqlite:Sqlite",
@@ -15,6 +18,7 @@ KINDS = {
     "mongodb": "orrery.data.sources.mongodb:MongoDb",
     "spark": "orrery.data.sources.spark:Spark",
     "postgresql": "orrery.data.sources.postgresql:PostgreSql",
+    "sql": "orrery.data.sources.sql:Sql",
     "kafka": "orrery.data.sources.kafka:Kafka",
 }
 """Kind of a place -> the class that reads it. Installed packages add theirs as entry points of this name."""

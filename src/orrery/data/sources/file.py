@@ -18,6 +18,9 @@ class FileSource:
     endings: ClassVar[tuple[str, ...]]
     """How the names of such files end."""
 
+    folders_are_columns: ClassVar[bool] = True
+    """Whether folders named ``column=value`` are columns of the rows below."""
+
     def __init__(self, place: str) -> None:
         self.place = place
         self.bytes_read = 0

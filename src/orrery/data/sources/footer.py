@@ -122,7 +122,7 @@ def _compared(tree: Any, bounds: Bounds, schema: Any) -> bool | None:
     if type(tree) not in _COMPARED or not isinstance(tree.this, exp.Column):
         return None
     kind = schema.field(tree.this.name).type
-    value = _literal(tree.expression, kind)
+    value = literal(tree.expression, kind)
     # NaN is greater than every number to SQL, and is not among the greatest that a footer tells.
     if value is None or (isinstance(value, float) and isinstance(tree, (exp.GT, exp.GTE))):
         return None
@@ -143,7 +143,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?")
 
 
-def _literal(tree: Any, kind: Any) -> Any:
+def literal(tree: Any, kind: Any) -> Any:
     """The value of a literal, where it is of the column's own sort; None for all others."""
     sign: Callable[[Any], Any] = operator.pos
     if isinstance(tree, exp.Neg):

@@ -35,8 +35,11 @@ _BATCH_BYTES = 16 << 20
 def in_folders(source: Any) -> Any:
     """A source of files; where they lie in folders named ``column=value``, with those columns."""
     with suppress(SourceError):  # told again when it is read
-        above = len(_named(_root(remote.bare(source.place))))
-        values = {path: dict(_named(remote.bare(path))[above:]) for path in source.paths}
+        above = len(_named(_root(remote.bare(source.place)))) if source.folders_are_columns else None
+        values = {
+            path: dict(_named(remote.bare(path))[above:] if above is not None else ())
+            for path in source.paths
+        }
         names = list(next(iter(values.values())))
         for path, found in values.items():
             if list(found) != names:
