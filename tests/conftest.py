@@ -8,5 +8,6 @@ from tests.servers.mariadb import mariadb
 from tests.servers.mongodb import mongodb
 from tests.servers.postgresql import postgresql
 from tests.servers.s3 import s3
+from tests.servers.spark import spark
 
-__all__ = ["hadoop", "kafka", "mariadb", "mongodb", "postgresql", "s3"]
+__all__ = ["hadoop", "kafka", "mariadb", "mongodb", "postgresql", "s3", "spark"]

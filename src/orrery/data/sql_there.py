@@ -33,11 +33,13 @@ def _rows(source: Source, pipeline: Any) -> Any:
         return None
     names = tuple(pipeline.schema.names)
     told = pipeline.source.ask("select * from this", names, pipeline.where)
-    return told.query if told is not None else None
+    return None if told is None else getattr(told, "frame", None) if hasattr(told, "database") else told.query
 
 
 def same_place(one: Source, other: Source) -> bool:
     """Whether two sources are tables of one database."""
+    if hasattr(one, "database"):  # where tables are objects, which know theirs
+        return type(one) is type(other) and one.database is other.database  # type: ignore[attr-defined]
     if type(one) is not type(other) or getattr(one, "place", None) != getattr(other, "place", None):
         return False
     return _settings(one) == _settings(other)

@@ -8,12 +8,12 @@ from typing import Any
 import datasets
 import polars as pl
 import pyarrow.dataset as ds
-from tests.contracts.rows import ARROW, SIZE, arrow_of
+from tests.contracts.rows import ARROW, NAMES, SIZE, arrow_of
 from torch.utils.data import Dataset, IterableDataset
 
 from orrery.data.table import Table, read
 
-TYPES = {"id": "int64", SIZE: "double", "城市 😀": "string"}
+TYPES = {"id": "int64", SIZE: "double", NAMES[2]: "string"}
 
 
 class Items(Dataset[dict[str, Any]]):

@@ -131,7 +131,8 @@ def _told(rows: Iterable[Any], place: str) -> Iterator[Any]:
     except OrreryError:
         raise
     except Exception as error:  # the rows' own program may raise anything
-        raise SourceError(f"{place} failed after {found:,} rows: {type(error).__name__}: {error}") from error
+        text = (str(error).splitlines() or [""])[0]
+        raise SourceError(f"{place} failed after {found:,} rows: {type(error).__name__}: {text}") from error
 
 
 def as_row(row: Any, line: int) -> Mapping[str, Any]:
