@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -41,14 +42,18 @@ class Condition:
     columns: tuple[str, ...]
     tree: Any
 
-    def sql(self, dialect: str, rename: dict[str, str] | None = None) -> str:
-        """The condition for a database; columns quoted, and renamed where asked."""
+    def sql(
+        self,
+        dialect: str,
+        rename: dict[str, str] | None = None,
+        wrap: Callable[[Any], Any] = lambda column: column,
+    ) -> str:
+        """The condition for a database; columns quoted, and renamed or wrapped in more SQL where asked."""
         tree = self.tree.copy()
         for column in list(tree.find_all(exp.Column)):
             name = (rename or {}).get(column.name, column.name)
             column.set("this", exp.to_identifier(name, quoted=True))
-            if dialect == "sqlite":  # a column may have been declared to compare without case
-                plain = exp.Collate(this=column.copy(), expression=exp.Var(this="BINARY"))
+            if (plain := wrap(column.copy())) != column:
                 tree = plain if column is tree else (column.replace(plain), tree)[1]
         return str(tree.sql(dialect=dialect))
 

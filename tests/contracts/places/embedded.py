@@ -15,7 +15,7 @@ from orrery.data.table import Table, read
 def place_sqlite(rows: list[dict[str, Any]]) -> Table:
     Path("rows.db").unlink(missing_ok=True)
     link = sqlite3.connect("rows.db")
-    link.execute('create table things (id integer, "the ""size""" real, "城市 😀" text)')
+    link.execute('create table things (id integer, "the ""size""" real, "城市 é" text)')
     link.executemany("insert into things values (?, ?, ?)", [tuple(row[n] for n in NAMES) for row in rows])
     link.commit()
     link.close()
@@ -30,7 +30,12 @@ def place_duckdb(rows: list[dict[str, Any]]) -> Table:
     return read("duckdb:///rows.duckdb")
 
 
+def in_parts(table: Table) -> Table:
+    return read(table.source.place, table="things", split_on="id", parts=3)  # type: ignore[attr-defined]
+
+
 PLACES = {
     "sqlite": lambda rows, ask: place_sqlite(rows),
+    "sqlite parts": lambda rows, ask: in_parts(place_sqlite(rows)),
     "duckdb": lambda rows, ask: place_duckdb(rows),
 }

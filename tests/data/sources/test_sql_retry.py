@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,11 +12,8 @@ import pytest
 from tests.servers.postgresql import Server
 from tests.servers.proxy import Proxy, proxy
 
-from orrery.aggregate import RecordBatch
 from orrery.data.source import Partition
-from orrery.data.sources.sql_retry import Lost, resumed
 from orrery.data.table import Table, read
-from orrery.errors import SourceError
 
 ROWS = 1_000_000
 

@@ -1,4 +1,4 @@
-"""How a PostgreSQL server is asked: small questions by psycopg, rows as Arrow by ADBC; every wait has an end."""
+"""How a PostgreSQL server is asked: questions by psycopg, rows as Arrow by ADBC; every wait has an end."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -105,25 +106,25 @@ class Database:
     @cached_property
     def _cuts(self) -> list[Any]:
         assert self.key is not None, "only a query with a key is cut"
-        column = self._quoted(self.key.name)
+        column = self._sorted_by(self.key.name)
         return ranges.find_cuts(self._answers, self.rows, column, self.key.whole, self.parts)
 
     def _is_unique(self) -> bool:
         """Whether no two rows have the same key; asked of the database only when it is in doubt."""
         assert self.key is not None, "only a query with a key is asked for it"
-        column = self._quoted(self.key.name)
-        twice = f"select count(*) from (select {column} from ({self.rows}) this where {column} is not null"
-        return (
-            self.key.unique
-            or not self._answers(f"{twice} group by {column} having count(*) > 1) twice")[0][0]
+        column = self._sorted_by(self.key.name)
+        twice = (
+            f"select count(*) as n from ({self.rows}) this where {column} is not null "
+            f"group by {column} having count(*) > 1"
         )
+        return self.key.unique or not self._answers(f"select count(*) from ({twice}) twice")[0][0]
 
     def _asked(self, fields: Sequence[str], where: str, part: Mapping[str, Any], last: Any = None) -> str:
         """The query for some columns of one part, from behind the key ``last`` on, in its order."""
         wanted = [where] if where else []
         order = ""
         if "key" in part:
-            column = f"this.{self._quoted(part['key'])}"  # and not what is made of it for the answer
+            column = f"this.{self._sorted_by(part['key'])}"  # and not what is made of it for the answer
             wanted += ranges.conditions(part, column, self._literal)
             wanted += [f"{column} > {self._literal(last)}"] if last is not None else []
             order = "" if part.get("missing") else f" order by {column}"
@@ -134,10 +135,14 @@ class Database:
         """A name as the place writes it."""
         return str(exp.to_identifier(name, quoted=True).sql(dialect=self.dialect))
 
+    def _sorted_by(self, name: str) -> str:
+        """A key as the place orders and compares it."""
+        return self._quoted(name)
+
     def _literal(self, value: Any) -> str:
         """A key's value as the place writes it."""
-        if isinstance(value, int):
-            return str(value)
+        if isinstance(value, (int, Decimal)):
+            return f"{value:f}" if isinstance(value, Decimal) else str(value)
         return str(exp.Literal.string(str(value)).sql(dialect=self.dialect))
 
     def _parsed(self, where: str) -> conditions.Condition:
@@ -157,7 +162,7 @@ class Database:
         return " and ".join(f"({self._sql_of(p)})" for p in self._parsed(where).parts() if self._is_plain(p))
 
     def _exact(self, where: str | None) -> str | None:
-        """A whole condition as the place writes it, with ``where`` before it; None if it means another thing."""
+        """A whole condition, with ``where`` before it; None if the place means another thing by it."""
         if where is None:
             return ""
         parsed = self._parsed(where)

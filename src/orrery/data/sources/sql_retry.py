@@ -63,8 +63,8 @@ def resumed(
             failed += 1
             if rows and (last is None or not answered(place, is_unique)):
                 raise SourceError(
-                    f"{place}: after {rows:,} rows the connection was lost ({error}), and which rows are still "
-                    "to come cannot be told.",
+                    f"{place}: after {rows:,} rows the connection was lost ({error}), and which rows are "
+                    "still to come cannot be told.",
                     hint="Read in the order of a unique column, so that reading can go on: split_on=….",
                 ) from None
             if failed >= (_ATTEMPTS if rows else _FIRST_ATTEMPTS):

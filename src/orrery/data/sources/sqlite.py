@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -11,29 +11,32 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlglot import exp
 
 from orrery.aggregate import RecordBatch
-from orrery.data import conditions, files, sql, values
+from orrery.data import files, sql, values
+from orrery.data.conditions import Condition
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rowhash import RowsHash
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
+from orrery.data.sources.sql_batches import Rows, bare, batches
+from orrery.data.sources.sql_database import Database
 from orrery.data.sources.sqlite_types import Column, decide, quoted
 from orrery.errors import SettingsError, SourceError, did_you_mean
-from orrery.schema import Schema
 from orrery.spec import stable_key
 
-_BATCH = 8_192
-_BATCH_BYTES = 64 << 20
-_FIRST = 64  # rows, until it is known how large they are
 
-
-class Sqlite:
-    """The rows of a query, or of one table, of an SQLite file; one part.
+class Sqlite(Database):
+    """The rows of a query, or of one table, of an SQLite file.
 
     SQLite lets each value have a type of its own, so the column's type is decided on all of its values;
-    columns declared DATE, DATETIME, TIMESTAMP or BOOLEAN become such where every value allows it.
+    columns declared DATE, DATETIME, TIMESTAMP or BOOLEAN become such where every value allows it. A table
+    with a single whole primary key comes in its order; with that or ``split_on``, in ``parts``, each of which
+    is of one moment.
     """
+
+    dialect = "sqlite"
 
     def __init__(
         self,
@@ -42,12 +45,16 @@ class Sqlite:
         table: str | None = None,
         types: dict[str, str] | None = None,
         on_bad: OnBad = "stop",
+        split_on: str | None = None,
+        parts: int = 1,
     ) -> None:
         self.place = place
         self.query = query
         self.table = table
         self.types = dict(types or {})
         self.bad = BadRows(on_bad)
+        self.split_on = split_on
+        self.parts = parts
         self.bytes_read = 0
 
     @property
@@ -79,11 +86,18 @@ class Sqlite:
             raise SettingsError("Both query= and table= were given; allowed is one.")
         if self.query is not None:
             return sql.own_query(self.query, "sqlite")
-        with self._open() as link:
-            found = link.execute("select name from sqlite_master where type in ('table', 'view')").fetchall()
+        return f"select * from {quoted(self._name)}"
+
+    @cached_property
+    def _name(self) -> str:
+        """The table that is read."""
+        found = self._answers("select name from sqlite_master where type in ('table', 'view')")
         names = sorted(name for (name,) in found if not name.startswith("sqlite_"))
-        table = sql.chosen_table(self.table, names, str(self.path))
-        return f"select * from {quoted(table)}"
+        return sql.chosen_table(self.table, names, str(self.path))
+
+    def _answers(self, query: str) -> Sequence[Sequence[Any]]:
+        with self._open() as link:
+            return link.execute(query).fetchall()
 
     @cached_property
     def columns(self) -> dict[str, Column]:
@@ -91,13 +105,13 @@ class Sqlite:
         with self._open() as link:
             return decide(link, self.rows, str(self.path), self.types)
 
-    def schema(self) -> Schema:
-        """The columns."""
-        return Schema.of(pa.schema([(name, column.type) for name, column in self.columns.items()]))
-
-    def partitions(self) -> Sequence[Partition]:
-        """One part: all rows, in the order that SQLite gives them."""
-        return [Partition(0)]
+    def _declared(self) -> tuple[str | None, set[str]]:
+        # Of all keys, only a whole primary key is sure to be filled.
+        found = self._answers(f"pragma table_xinfo({quoted(self._name)})")
+        keys = [(str(row[1]), str(row[2]).upper()) for row in found if row[5]]
+        if len(keys) != 1 or keys[0][1] != "INTEGER":
+            return None, set()
+        return keys[0][0], {keys[0][0]}
 
     def read(
         self,
@@ -111,26 +125,27 @@ class Sqlite:
         suspect = [name for name, column in self.columns.items() if column.suspect]
         wanted = list(dict.fromkeys([*needed(names, columns, where), *suspect]))
         # Bad rows are known by their number, so none may be left out before they are counted.
-        batches = self._batches(wanted, "" if suspect else self.pushed(where))
+        batches = self._batches(wanted, "" if suspect else self.pushed(where), partition.where)
         return narrowed(batches, names, columns, where, start)
 
-    def _batches(self, wanted: list[str], where: str) -> Iterator[RecordBatch]:
-        fields = ", ".join(quoted(name) for name in wanted) or "1"
-        query = f"select {fields} from ({self.rows})" + (f" where {where}" if where else "")
-        line = 1
+    def _batches(self, wanted: list[str], where: str, part: Mapping[str, Any]) -> Iterator[RecordBatch]:
+        query = self._asked([quoted(name) for name in wanted] or ["1"], where, part)
+        line = 1 + self._before(part)
+
+        def make(found: Rows) -> tuple[RecordBatch, int]:
+            nonlocal line
+            batch, size = self._batch(found, wanted, line)
+            self.bytes_read += size
+            line += len(found)
+            return batch, size
+
         with self._open() as link:
             cursor = link.execute(query)
-            rows = _FIRST
-            while found := cursor.fetchmany(rows):
-                batch, size = self._batch(found, wanted, line)
-                self.bytes_read += size
-                line += len(found)
-                rows = max(1, min(_BATCH, _BATCH_BYTES * len(found) // max(size, 1)))
-                yield batch
+            yield from batches(cursor.fetchmany, make)
 
-    def _batch(self, found: list[tuple[Any, ...]], wanted: list[str], line: int) -> tuple[RecordBatch, int]:
+    def _batch(self, found: Rows, wanted: list[str], line: int) -> tuple[RecordBatch, int]:
         if not wanted:
-            return pa.record_batch({"": pa.nulls(len(found))}).select([]), 0
+            return bare(len(found)), 0
         arrays, wrong = [], set()
         for name, column in zip(wanted, zip(*found, strict=True), strict=True):
             told = self.columns[name]
@@ -145,32 +160,35 @@ class Sqlite:
             batch = batch.filter(pa.array([i not in wrong for i in range(len(found))]))
         return batch, size
 
+    def _before(self, part: Mapping[str, Any]) -> int:
+        """How many rows lie before a part, where bad ones are known by their number."""
+        suspect = any(column.suspect for column in self.columns.values())
+        if not suspect or "key" not in part or not (part.get("missing") or part["from"] is not None):
+            return 0
+        earlier = {"key": part["key"], "from": None, "below": part.get("from")}
+        return int(self._answers(self._asked(["count(*)"], "", earlier))[0][0])
+
+    def _sorted_by(self, name: str) -> str:
+        # A column may have been declared to compare without case.
+        return f"{quoted(name)} collate binary" if self.columns[name].sort == "text" else quoted(name)
+
+    def _sql_of(self, condition: Condition) -> str:
+        return condition.sql(
+            "sqlite", wrap=lambda column: exp.Collate(this=column, expression=exp.Var(this="BINARY"))
+        )
+
     def count(self, where: str | None) -> int | None:
         """Rows, counted by SQLite; None where bad rows would be counted too."""
-        if where is not None or any(column.suspect for column in self.columns.values()):
+        condition = self._exact(where)
+        if condition is None or any(column.suspect for column in self.columns.values()):
             return None
-        with self._open() as link:
-            return int(link.execute(f"select count(*) from ({self.rows})").fetchone()[0])
-
-    def pushed(self, where: str | None) -> str:
-        """The parts of a condition that mean the same to SQLite: plain comparisons of numbers and texts."""
-        if where is None:
-            return ""
-        sorts = {name: column.sort for name, column in self.columns.items()}
-        parts = conditions.parse(where, tuple(self.columns)).parts()
-        return " and ".join(f"({part.sql('sqlite')})" for part in parts if part.is_plain(sorts))
+        return int(self._answers(f"select count(*) from ({self.rows}) this{condition}")[0][0])
 
     def ask(self, query: str, columns: tuple[str, ...], where: str | None) -> Sqlite | None:
         """The same database, answering a query on ``this``; None where only Orrery can tell its rows."""
-        told = [self.columns[name] for name in columns]
-        parsed = conditions.parse(where, tuple(self.columns)) if where is not None else None
-        sorts = {name: column.sort for name, column in self.columns.items()}
-        if any(column.suspect for column in told) or (parsed is not None and not parsed.is_plain(sorts)):
+        asked = self._inlined(query, columns, where)
+        if asked is None or any(self.columns[name].suspect for name in columns):
             return None
-        rows = f"select {', '.join(quoted(name) for name in columns)} from ({self.rows})"
-        if parsed is not None:
-            rows += f" where {parsed.sql('sqlite')}"
-        asked = sql.inlined(query, rows, "sqlite")
         return Sqlite(self.place, query=asked, on_bad=self.bad.on_bad)
 
     def fingerprint(self) -> str:
