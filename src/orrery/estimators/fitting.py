@@ -21,11 +21,12 @@ from orrery.estimators.model import Model
 from orrery.estimators.resolving import Resolved, held_rows
 from orrery.features.plan import FeaturePlan
 from orrery.learners.crew import GangCrew
+from orrery.learners.learner import Learner, Predictor
 from orrery.schema import Kind
 from orrery.spec import stable_key
 from orrery.training.events import Ended, Event, Observer, observe_all
 from orrery.training.exchange.choice import Exchanging
-from orrery.training.feed import Feed
+from orrery.training.rows import Rows
 from orrery.training.world import World
 
 _SAMPLE_ROWS = 1_000  # of the first rows, from which the examples are taken
@@ -61,22 +62,18 @@ def fit_model(
     estimator, notes = resolved.estimator, _Notes()
     train, held = _hold_out(resolved, validation)
     plan = FeaturePlan.fit(estimator.features or (), train, engine)
-    feed = Feed.build(
-        plan, resolved.target, train, validation=held, weight=estimator.weight, seed=estimator.seed
-    )
+    rows = Rows(plan, resolved.target, train, held, estimator.weight, estimator.seed)
     run = folder or settings.home() / "runs" / _run_key(resolved, validation)
     observe = observe_all([notes, *observers])
 
     world = World(device=settings.device(), seed=estimator.seed, folder=run, exchange=exchange, crew=crew)
     try:
-        predictor = estimator.learner.fit(feed, world, observe)
+        predictor = _learn(estimator.learner, rows, world, observe)
     except OSError as error:
         raise FitError(
             f"The run could not be kept in {str(run)!r}: {error.strerror or error}.",
             hint="Set ORRERY_HOME, or pass folder=, to a place that can be written and has room.",
         ) from error
-    finally:
-        feed.close()
     if folder is None:
         shutil.rmtree(run, ignore_errors=True)
     # Only the features of the members that a blend kept: the others would be computed for nothing.
@@ -96,6 +93,18 @@ def fit_model(
     sample = next(iter(train.select(*resolved.signature.inputs.names).batches(_SAMPLE_ROWS)))
     model.example = take_example(model, sample)
     return model
+
+
+def _learn(learner: Learner, rows: Rows, world: World, observe: Observer) -> Predictor:
+    """Where all of it is for a gang, its workers read the rows; else this process does."""
+    if world.crew is not None and learner.gangs:
+        learnt: Predictor = world.crew.fit(learner, rows, world, observe)
+        return learnt
+    feed = rows.feed()
+    try:
+        return learner.fit(feed, world, observe)
+    finally:
+        feed.close()
 
 
 def _hold_out(resolved: Resolved, validation: Table | None) -> tuple[Table, Table | None]:

@@ -11,8 +11,10 @@ from orrery.engines.engine import Engine, Link, Lost, Member
 from orrery.engines.job import Gang
 from orrery.learners import openmp
 from orrery.learners.learner import Learner, Predictor
-from orrery.training.events import Event, Observer, Step
+from orrery.training.events import Epoch, Event, Observer, Started, Step
+from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
+from orrery.training.rows import Dealt, Rows
 from orrery.training.world import World
 
 RESTARTS = 2
@@ -42,10 +44,11 @@ class GangCrew:
             return self.notes
         return [*self.notes, f"workers={self.workers}: this learner works alone; no gang was started"]
 
-    def fit(self, learner: Learner, rows: Feed, world: World, observe: Observer) -> Predictor:
+    def fit(self, learner: Learner, rows: Feed | Rows, world: World, observe: Observer) -> Predictor:
         """The predictor that a gang of so many workers learns."""
         started = time.perf_counter()
-        task = Shift(learner, rows, replace(world, crew=None))
+        dealt = rows.dealt(self.workers) if isinstance(rows, Rows) else rows
+        task = Shift(learner, dealt, replace(world, crew=None))
 
         def listen(rank: int, told: Any) -> str | None:
             if isinstance(told, Lost):
@@ -75,8 +78,11 @@ class Done:
     """What one worker gives back."""
 
     predictor: Predictor | None
-    rows: int
-    """That it looked at, in all epochs."""
+    read: int
+    """Rows that it read and encoded itself."""
+    epochs: list[int]
+    """Rows that it looked at in each whole epoch."""
+    traffic: Traffic
     seconds: float
 
 
@@ -85,7 +91,7 @@ class Shift:
     """What one worker does: meet the others, take its part of the rows, learn."""
 
     learner: Learner
-    rows: Feed
+    rows: Feed | Dealt
     world: World
 
     def __call__(self, member: Member) -> Done:
@@ -100,13 +106,24 @@ class Shift:
             rank=member.rank,
             size=member.size,
             device=device,
+            traffic=Traffic(),
             stopping=lambda: member.link is not None and member.link.stopped,
         )
         observe = _Telling(member.link if member.rank == 0 else None)
         with joined(member.meeting, member.rank, member.size, device):
-            predictor = self.learner.work(self.rows, world, observe)
+            feed, read = self._feed(member)
+            predictor = self.learner.work(feed, world, observe)
+            feed.close()
         observe.flush()
-        return Done(predictor, observe.rows, time.perf_counter() - began)
+        return Done(predictor, read, observe.epochs, world.traffic, time.perf_counter() - began)
+
+    def _feed(self, member: Member) -> tuple[Feed, int]:
+        if isinstance(self.rows, Feed):
+            return self.rows, 0
+        from torch import distributed
+
+        assert member.scratch is not None
+        return self.rows.feed(member.rank, member.scratch, distributed.barrier)
 
 
 class _Telling:
@@ -114,13 +131,19 @@ class _Telling:
 
     def __init__(self, link: Link | None) -> None:
         self.link = link
-        self.rows = 0
+        self.epochs: list[int] = []
+        self._rows: int | None = None  # of the epoch so far; None where its begin was not seen
         self._events: list[Event] = []
         self._next = 0.0
 
     def __call__(self, event: Event) -> Literal["stop"] | None:
-        if isinstance(event, Step):
-            self.rows += event.rows
+        if isinstance(event, Started):
+            self._rows = None if event.resumed_at_step else 0
+        elif isinstance(event, Step) and self._rows is not None:
+            self._rows += event.own_rows
+        elif isinstance(event, Epoch):
+            self.epochs += [] if self._rows is None else [self._rows]
+            self._rows = 0
         if self.link is not None:
             self._events.append(event)
             if not isinstance(event, Step) or time.monotonic() >= self._next:
@@ -136,8 +159,14 @@ class _Telling:
 
 
 def _facts(done: Sequence[Done], seconds: float) -> dict[str, Any]:
+    traffic = [one.traffic for one in done]
+    steps = max(traffic[0].steps, 1)
     return {
         "workers": len(done),
-        "rows_read": [one.rows for one in done],
+        "rows_read": [one.read for one in done],
+        "rows_per_epoch": sorted({sum(rows) for rows in zip(*(one.epochs for one in done), strict=True)}),
+        "steps": traffic[0].steps,
+        "bytes_sent_per_step": round(max(each.sent_bytes for each in traffic) / steps),
+        "exchange_share": round(max(t.waited_s / d.seconds for t, d in zip(traffic, done, strict=True)), 4),
         "seconds": round(seconds, 3),
     }

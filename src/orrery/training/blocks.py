@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -12,6 +13,20 @@ from numpy.typing import NDArray
 from orrery.errors import FitError
 from orrery.features.feature import Encoded, Output
 from orrery.features.forms import Bag
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some encoded rows. ``rows`` are their numbers in the feed; no ``weight`` means that all count alike."""
+
+    blocks: dict[str, Encoded]
+    target: NDArray[Any]
+    weight: NDArray[np.float64] | None
+    rows: NDArray[np.int64]
+    size: int = 0
+    """Rows of the whole batch, other workers' parts included."""
+    total: float = 0.0
+    """What those count together; never nothing."""
 
 
 def rows_of(block: Encoded) -> int:

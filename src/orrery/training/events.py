@@ -28,6 +28,9 @@ class Step:
     loss: float
     learning_rate: float = 0.0
     rows: int = 0
+    """Of the batch."""
+    own_rows: int = 0
+    """Those of them that this worker looked at; all, where there is one."""
 
 
 @dataclass(frozen=True)

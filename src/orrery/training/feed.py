@@ -1,4 +1,4 @@
-"""The feed: rows encoded once, then handed out in one order that depends on nothing but seed and epoch.
+"""The feed: encoded rows, handed out in one order that depends on nothing but seed and epoch.
 
 The order of epoch *e* is a permutation drawn from Philox(seed, e). Global batch *k* is its k-th slice, and
 worker *r* of *n* takes its part of every slice. So threads, workers and stops change nothing: to go on
@@ -9,44 +9,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orrery.data.rowhash import row_hashes
 from orrery.data.table import Table
-from orrery.errors import EmptyTableError, SettingsError, UnknownColumnError
-from orrery.features.feature import Encoded, Output, Role
-from orrery.features.forms import Form, lift
+from orrery.features.feature import Encoded, Output
 from orrery.features.plan import FeaturePlan
 from orrery.features.target import Target
 from orrery.spec import stable_key
-from orrery.training.blocks import BlockStore, take_rows
+from orrery.training.blocks import Batch, take_rows
+from orrery.training.encoding import MEMORY_BYTES, encode
 from orrery.training.world import World
-
-MEMORY_BYTES = 512 << 20
-"""Encoded rows beyond this lie in an unnamed scratch file, mapped into memory."""
-
-_CHUNK_BYTES = 32 << 20  # of encoded rows made at a time
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some encoded rows. ``rows`` are their numbers in the feed; no ``weight`` means that all count alike."""
-
-    blocks: dict[str, Encoded]
-    target: NDArray[Any]
-    weight: NDArray[np.float64] | None
-    rows: NDArray[np.int64]
-    total: float = 0.0
-    """What the rows of the whole batch count together, other workers' parts included; never nothing."""
 
 
 class Feed:
     """Encoded rows with their targets.
 
+    >>> from orrery.features.feature import Role
     >>> from orrery.schema import Kind
     >>> target = Target(name="y", kind=Kind.NUMBER, type="double")
     >>> x = Output(name="x", role=Role.NUMBER)
@@ -114,44 +96,10 @@ class Feed:
         """
         held = None
         if validation is not None:
-            held = cls._encode(plan, target, validation, weight, memory_bytes, training=False)
-        feed = cls._encode(plan, target, table, weight, memory_bytes, training=True)
-        feed.validation, feed.seed = held, seed
-        return feed
-
-    @classmethod
-    def _encode(
-        cls,
-        plan: FeaturePlan,
-        target: Target,
-        table: Table,
-        weight: str | None,
-        memory_bytes: int,
-        *,
-        training: bool,
-    ) -> Self:
-        columns = list(dict.fromkeys([*plan.inputs, target.name, *([weight] if weight else [])]))
-        for name in columns:
-            if name not in table.schema:
-                raise UnknownColumnError(name, table.schema.names)
-        store = BlockStore(plan.outputs, memory_bytes)
-        hashes, values, weights, done = [], [], [], 0
-        for batch in table.batches(_rows_at_a_time(plan.outputs), columns=columns):
-            hashes.append(row_hashes(batch, columns))
-            values.append(target.encode(batch.column(target.name)))
-            if weight:
-                weights.append(_weights(batch.column(weight), weight))
-            store.append(plan.encode(batch, training=training, start=done))
-            done += batch.num_rows
-        if not done:
-            raise EmptyTableError(
-                "There are no rows to learn from." if training else "There are no rows to validate on.",
-                hint="Check the query, the file or the split that gave this table.",
-            )
-        joined = np.concatenate(values)
-        rows = np.arange(len(joined), dtype=np.int64)
-        whole = Batch(store.finish(), joined, np.concatenate(weights) if weight else None, rows)
-        return cls(tuple(plan.outputs), target, whole, np.concatenate(hashes))
+            whole, hashes = encode(plan, target, validation, weight, memory_bytes, training=False)
+            held = cls(plan.outputs, target, whole, hashes)
+        whole, hashes = encode(plan, target, table, weight, memory_bytes, training=True)
+        return cls(plan.outputs, target, whole, hashes, validation=held, seed=seed)
 
     @property
     def fingerprint(self) -> str:
@@ -194,7 +142,7 @@ class Feed:
         for low in range(start * size, self.rows, size):
             batch = order[low : low + size]
             part = batch[len(batch) * rank // workers : len(batch) * (rank + 1) // workers]
-            yield replace(self.take(part), total=self._total(batch))
+            yield replace(self.take(part), size=len(batch), total=self._total(batch))
 
     def _total(self, rows: NDArray[np.int64]) -> float:
         weight = self._whole.weight
@@ -249,22 +197,3 @@ class Feed:
         self.hashes, self._index, self.rows = empty.astype(np.uint64), None, 0
         if self.validation is not None:
             self.validation.close()
-
-
-def _rows_at_a_time(outputs: Sequence[Output]) -> int:
-    """How many rows to encode at once, so that a chunk of pictures is no larger than one of numbers."""
-    row_bytes = 0
-    for output in outputs:
-        values = 64 if output.role is Role.BAG else max(output.width, int(np.prod(output.shape or (1,))))
-        row_bytes += values * (np.dtype(output.dtype).itemsize if output.role is Role.TENSOR else 8)
-    return max(64, min(65_536, _CHUNK_BYTES // max(row_bytes, 1)))
-
-
-def _weights(column: Any, name: str) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = lift(column, Form.FLOAT, name)
-    if not (np.isfinite(values).all() and (values >= 0).all()):
-        raise SettingsError(
-            f"The weight column {name!r} holds missing, infinite or negative values.",
-            hint="A weight is a finite number of at least 0.",
-        )
-    return values

@@ -26,7 +26,6 @@ from orrery.networks.network import is_picture
 from orrery.spec import code_key
 from orrery.training.device import find_device
 from orrery.training.events import Observer
-from orrery.training.exchange.exchange import Traffic
 from orrery.training.exchange.single import Single
 from orrery.training.feed import Feed
 from orrery.training.loop import train
@@ -45,8 +44,6 @@ class Trained:
     """safetensors."""
     scale: tuple[NDArray[np.float64], NDArray[np.float64]] | None
     """Of a number or vector: mean and spread per score."""
-    traffic: Traffic
-    """What the exchange with other workers cost."""
 
 
 def fit_module(
@@ -74,13 +71,13 @@ def fit_module(
     arrays = as_arrays(some.blocks, feed.outputs)
     if code_key(type(module)) and world.rank == 0:  # a user's own: better refused now than after hours
         export_onnx(copy.deepcopy(module).eval(), decoder, feed.outputs, arrays)
-    exchange = world.exchange.open(recipe) if world.size > 1 else Single()
+    exchange = world.exchange.open(world, recipe) if world.size > 1 else Single()
     train(module, decoder, feed, recipe, world, observe, change, exchange)
     module = module.cpu().eval()
     onnx = export_onnx(module, decoder, feed.outputs, arrays) if world.rank == 0 else b""
     state = {name: tensor.clone().contiguous() for name, tensor in module.state_dict().items()}
     scale = (decoder.mean, decoder.spread) if isinstance(decoder, NumberDecoder) else None
-    return Trained(onnx, save(state), scale, exchange.traffic)
+    return Trained(onnx, save(state), scale)
 
 
 def make(

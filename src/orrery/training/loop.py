@@ -29,11 +29,12 @@ from orrery.errors import DivergedError
 from orrery.networks.augment import Augment
 from orrery.networks.decoders.decoder import Decoder
 from orrery.networks.inputs import as_arrays
+from orrery.training.blocks import Batch
 from orrery.training.checkpoint import Saver
 from orrery.training.events import Ended, Epoch, Event, Observer, Started, Step
 from orrery.training.exchange.exchange import Exchange
 from orrery.training.exchange.single import Single
-from orrery.training.feed import Batch, Feed
+from orrery.training.feed import Feed
 from orrery.training.recipe import Recipe, learning_rate
 from orrery.training.run import STOPPED, Run, State, begin, resume, snapshot
 from orrery.training.threads import threads_that_pay
@@ -115,7 +116,7 @@ def _step(run: Run, state: State, batch: Batch, due: bool) -> bool:
     state.weight += batch.total
     if stop:
         state.reason = STOPPED
-    _tell(run, state, Step(state.step, state.epoch, loss, rate, len(batch.rows)))
+    _tell(run, state, Step(state.step, state.epoch, loss, rate, batch.size, len(batch.rows)))
     return bool(save)
 
 

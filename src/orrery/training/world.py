@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orrery.training.exchange.choice import AllReduce, Exchanging
+from orrery.training.exchange.traffic import Traffic
 
 if TYPE_CHECKING:
     from orrery.training.events import Observer
@@ -38,6 +39,8 @@ class World:
     """Where checkpoints and curves go; None keeps nothing. The same folder resumes the run."""
     exchange: Exchanging = field(default_factory=AllReduce)
     """How the workers of a gang agree."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """What that has cost this worker."""
     stopping: Callable[[], bool] = never
     """Whether somebody outside asked this worker to stop; the gang then stops together."""
     crew: Crew | None = None

@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from orrery.training.exchange.choice import AllReduce
-from orrery.training.exchange.exchange import Traffic
 from orrery.training.exchange.norms import share_norms, unshare_norms
+from orrery.training.world import World
 
 _SHORT = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -50,11 +50,11 @@ class Bucket:
 class Reducer:
     """One worker's end of an all-reduce."""
 
-    def __init__(self, settings: AllReduce, *, overlap: bool) -> None:
+    def __init__(self, settings: AllReduce, world: World, *, overlap: bool) -> None:
         self.settings = settings
         self.overlap = overlap
         self.lockstep = False
-        self.traffic = Traffic()
+        self.traffic = world.traffic
         self._buckets: list[Bucket] = []
         self._next = 0  # the first bucket that has not left
         self._device: torch.device | None = None

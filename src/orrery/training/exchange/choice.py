@@ -13,6 +13,7 @@ from orrery.spec import Choice
 if TYPE_CHECKING:
     from orrery.training.exchange.exchange import Exchange
     from orrery.training.recipe import Recipe
+    from orrery.training.world import World
 
 
 class Exchanging(Choice):
@@ -21,7 +22,7 @@ class Exchanging(Choice):
     family: ClassVar[str] = "orrery.training.exchange"
 
     @abstractmethod
-    def open(self, recipe: Recipe) -> Exchange:
+    def open(self, world: World, recipe: Recipe) -> Exchange:
         """This worker's end; the workers have met already."""
 
 
@@ -42,11 +43,11 @@ class AllReduce(Exchanging):
     shared_norms: bool = True
     """Batch norms see the rows of all workers, as with one; else each worker's own, which is quicker."""
 
-    def open(self, recipe: Recipe) -> Exchange:
+    def open(self, world: World, recipe: Recipe) -> Exchange:
         """This worker's end."""
         from orrery.training.exchange.allreduce import Reducer
 
-        return Reducer(self, overlap=recipe.accumulate == 1)
+        return Reducer(self, world, overlap=recipe.accumulate == 1)
 
 
 def exchange_of(exchange: str | Mapping[str, Any] | Exchanging) -> Exchanging:

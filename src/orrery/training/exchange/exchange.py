@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from torch import nn
 
-
-@dataclass
-class Traffic:
-    """What an exchange has cost this worker so far."""
-
-    steps: int = 0
-    sent_bytes: int = 0
-    waited_s: float = 0.0
-    """In which nothing was computed, for others' numbers were awaited."""
+from orrery.training.exchange.traffic import Traffic
 
 
 class Exchange(Protocol):

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from orrery.training.exchange.exchange import Traffic
+from orrery.training.exchange.traffic import Traffic
 
 
 def share_norms(module: nn.Module, traffic: Traffic) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from orrery.training.exchange.exchange import Traffic
+from orrery.training.exchange.traffic import Traffic
 
 
 class Single:
