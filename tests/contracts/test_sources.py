@@ -21,11 +21,12 @@ from orrery.errors import SettingsError, UnknownColumnError
 
 Make = Callable[[list[dict[str, Any]]], Table]
 
-PLACES: dict[str, Place] = {
-    name: place
+FAMILIES = [
+    importlib.import_module(f"tests.contracts.places.{file.stem}")
     for file in sorted(Path(__file__).with_name("places").glob("*.py"))
-    for name, place in importlib.import_module(f"tests.contracts.places.{file.stem}").PLACES.items()
-}
+]
+PLACES: dict[str, Place] = {name: place for family in FAMILIES for name, place in family.PLACES.items()}
+MARKS = {name: family.MARKS for family in FAMILIES if hasattr(family, "MARKS") for name in family.PLACES}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def site() -> Iterator[Web]:
         yield running
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in PLACES])
 def make(request: pytest.FixtureRequest) -> Make:
     """How rows are put in one place, and read from there."""
     return lambda rows: PLACES[request.param](rows, request.getfixturevalue)
@@ -55,8 +56,8 @@ def test_every_row_is_there_with_its_type(make: Make) -> None:
 
 
 def test_columns_come_in_the_order_asked_for(make: Make) -> None:
-    table = make(ROWS).select("城市 😀", "id")
-    assert rows_of(table) == [{"城市 😀": row["城市 😀"], "id": row["id"]} for row in ROWS]
+    table = make(ROWS).select("城市 é", "id")
+    assert rows_of(table) == [{"城市 é": row["城市 é"], "id": row["id"]} for row in ROWS]
     assert table.select().count() == len(ROWS)
 
 
@@ -68,10 +69,10 @@ def test_columns_come_in_the_order_asked_for(make: Make) -> None:
             '"the ""size""" > 2.5 and id < 60',
             lambda r: r[SIZE] is not None and r[SIZE] > 2.5 and r["id"] < 60,
         ),
-        ("\"城市 😀\" = 'name ''1'' é'", lambda r: r["城市 😀"] == "name '1' é"),
-        ('"城市 😀" is null or id in (1, 2)', lambda r: r["城市 😀"] is None or r["id"] in (1, 2)),
+        ("\"城市 é\" = 'name ''1'' é'", lambda r: r["城市 é"] == "name '1' é"),
+        ('"城市 é" is null or id in (1, 2)', lambda r: r["城市 é"] is None or r["id"] in (1, 2)),
         ("not (id between 3 and 130)", lambda r: not 3 <= r["id"] <= 130),
-        ("lower(\"城市 😀\") like '%2%'", lambda r: r["城市 😀"] is not None and "2" in r["城市 😀"]),
+        ("lower(\"城市 é\") like '%2%'", lambda r: r["城市 é"] is not None and "2" in r["城市 é"]),
         ("id % 2 = 0 and 1 = 1", lambda r: r["id"] % 2 == 0),
         ("id > 1000", lambda r: False),
     ],
@@ -107,7 +108,7 @@ def test_batches_are_of_exactly_the_size_asked_for(make: Make, size: int) -> Non
 
 def test_a_split_is_the_same_wherever_the_rows_lie(make: Make) -> None:
     here, there = make(ROWS), read(ARROW)
-    for settings in ({}, {"stratify": "城市 😀"}, {"group": "城市 😀"}, {"time": "id"}, {"rule": "id < 40"}):
+    for settings in ({}, {"stratify": "城市 é"}, {"group": "城市 é"}, {"time": "id"}, {"rule": "id < 40"}):
         parts = [{r["id"] for r in part.to_rows()} for part in here.split(0.7, **settings)]
         expected = [{r["id"] for r in part.to_rows()} for part in there.split(0.7, **settings)]
         assert parts == expected
@@ -136,7 +137,7 @@ def test_no_rows_are_no_trouble(make: Make) -> None:
     assert table.to_arrow().num_rows == 0
     assert table.schema.names == NAMES
     assert table.describe().rows == 0
-    assert [part.count() for part in table.split(stratify="城市 😀")] == [0, 0]
+    assert [part.count() for part in table.split(stratify="城市 é")] == [0, 0]
     assert table.head().to_rows() == []
     assert list(table.batches()) == []
 
@@ -176,5 +177,5 @@ def test_a_table_can_be_written_and_read_back(make: Make) -> None:
 def test_a_table_shows_itself(make: Make) -> None:
     table = make(ROWS)
     assert "Table(" in repr(table)
-    assert "城市 😀" in table._repr_html_()
+    assert "城市 é" in table._repr_html_()
     assert "column" in str(table.where("id > 3").explain())

@@ -12,7 +12,7 @@ from orrery.data.table import Table, read
 
 def place_mongodb(rows: list[dict[str, Any]], server: MongoDb) -> Table:
     place = server.url(server.fill([{"_id": i, **row} for i, row in enumerate(rows)]))
-    pins = {"id": "int64", SIZE: "double", "城市 😀": "string"} if not rows else {}
+    pins = {"id": "int64", SIZE: "double", "城市 é": "string"} if not rows else {}
     return read(place, types=pins).select(*NAMES)
 
 

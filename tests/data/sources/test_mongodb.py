@@ -44,7 +44,7 @@ ALL_TYPES: dict[str, Any] = {
     "large": Int64(2**60),
     "double": 2.5,
     "price": Decimal128("12.345"),
-    "text": "größe 城市 😀",
+    "text": "größe 城市 é",
     "yes": True,
     "at": NOON,
     "other": ObjectId("65e0701f9bf5a1d4c8b0a1b3"),
@@ -86,7 +86,7 @@ def test_types_are_kept(server: MongoDb) -> None:
     (row,) = table.to_rows()
     assert (row["_id"], row["other"], row["uuid"]) == (str(KEY), "65e0701f9bf5a1d4c8b0a1b3", str(UUID_4))
     assert (row["large"], row["price"], row["at"]) == (2**60, decimal.Decimal("12.345"), NOON)
-    assert (row["text"], row["yes"], row["picture"]) == ("größe 城市 😀", True, b"\x89PNG\x00")
+    assert (row["text"], row["yes"], row["picture"]) == ("größe 城市 é", True, b"\x89PNG\x00")
     assert json.loads(row["pattern"]) == {"$regularExpression": {"pattern": "^a", "options": "i"}}
     assert json.loads(row["stamp"]) == {"$timestamp": {"t": 1_700_000_000, "i": 3}}
     assert json.loads(row["most"]) == {"$maxKey": 1}
