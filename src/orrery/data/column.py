@@ -98,6 +98,8 @@ def summarize(column: Any, limit: int) -> ColumnSummary:
     """Of one column of a batch, which keeps up to ``limit`` distinct values."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
     present = column.drop_null()
     if pa.types.is_floating(column.type) and len(present):
         present = present.filter(pc.invert(pc.is_nan(present)))

@@ -13,7 +13,7 @@ With many rows a test finds differences that do not matter; the PSI says how lar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -157,7 +157,7 @@ def _bounded(table: Table) -> Table:
 
 
 def _lifted(table: Table, column: str, kind: Kind) -> Any:
-    """A column as floats (dates in days, pictures' brightness, texts' length) or as categories."""
+    """A column as floats (dates in days, brightness, length, level) or as categories."""
     array = table.select(column).to_arrow().column(column)
     if kind is Kind.NUMBER:
         return lift(array, Form.FLOAT, column)
@@ -175,7 +175,22 @@ def _lifted(table: Table, column: str, kind: Kind) -> Any:
     if kind is Kind.LABELS:
         rows = lift(array, Form.LABELS, column)
         return np.array([math.nan if r is None else len(r) for r in rows], np.float64)
+    if kind in _MEASURES:
+        form, measure = _MEASURES[kind]
+        return np.array([math.nan if row is None else measure(row) for row in lift(array, form, column)])
+    if kind is Kind.GEO:
+        return lift(array, Form.POINT, column)[:, -1]
     return lift(array, Form.CODED, column)
+
+
+_MEASURES: dict[Kind, tuple[Form, Callable[[Any], float]]] = {
+    Kind.AUDIO: (Form.BYTES, len),
+    Kind.VIDEO: (Form.BYTES, len),
+    Kind.SERIES: (Form.SERIES, lambda row: float(np.mean(row)) if len(row) else math.nan),
+    Kind.TENSOR: (Form.TENSOR, lambda row: float(np.mean(row)) if row.size else math.nan),
+    Kind.MAP: (Form.MAP, len),
+}
+"""Kind -> the form to lift it in, and the one number that stands for a value: its size, level or length."""
 
 
 def _brightness(pictures: Iterable[bytes | None]) -> Iterator[float]:

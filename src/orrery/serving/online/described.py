@@ -34,7 +34,7 @@ def examples(live: Live) -> list[dict[str, Any]]:
         return []
     rows, size = [], 0
     for row in kept.select(list(live.runner.signature.inputs.names)).slice(0, _EXAMPLES).to_pylist():
-        sent = {name: _sendable(value) for name, value in row.items()}
+        sent = {name: sendable(value) for name, value in row.items()}
         size += len(msgspec.json.encode(sent))
         if size > _EXAMPLE_BYTES:
             break
@@ -42,7 +42,10 @@ def examples(live: Live) -> list[dict[str, Any]]:
     return rows
 
 
-def _sendable(value: object) -> object:
+def sendable(value: object) -> object:
+    """A value as JSON holds it: bytes as base64, dates as text."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, list) and value and all(isinstance(pair, tuple) for pair in value):
+        value = dict(value)  # Arrow's maps
     return msgspec.to_builtins(value, builtin_types=(), str_keys=True)

@@ -16,9 +16,16 @@ _KINDS = {
     Kind.TEXT: Both("text", "文本"),
     Kind.DATETIME: Both("date", "日期"),
     Kind.IMAGE: Both("picture", "图片"),
+    Kind.AUDIO: Both("sound", "声音"),
+    Kind.VIDEO: Both("video", "视频"),
+    Kind.TENSOR: Both("numbers in brackets, as JSON", "数值，以 JSON 方括号书写"),
+    Kind.SERIES: Both("numbers over time, separated by commas", "时序数值，以逗号分隔"),
+    Kind.MAP: Both("name=value, separated by commas", "名称=值，以逗号分隔"),
+    Kind.GEO: Both("latitude, longitude", "纬度, 经度"),
     Kind.VECTOR: Both("numbers, separated by commas", "数值，以逗号分隔"),
     Kind.LABELS: Both("labels, separated by commas", "标签，以逗号分隔"),
 }
+_LONG = {Kind.TEXT, Kind.VECTOR, Kind.SERIES, Kind.TENSOR, Kind.MAP}
 
 
 def form(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> Html:
@@ -60,17 +67,17 @@ def _input(number: int, field: Field, rows: Sequence[dict[str, Any]]) -> Html:
     label = tag(
         "label", tag("span", field.name), tag("small", kind or Both(field.type, field.type)), for_=place["id"]
     )
-    wide = is_bytes(field) or field.kind in {Kind.TEXT, Kind.VECTOR}
+    wide = is_bytes(field) or field.kind in _LONG
     return tag("div", label, _control(field, place, rows), class_="field wide" if wide else "field")
 
 
 def _control(field: Field, place: dict[str, str], rows: Sequence[dict[str, Any]]) -> Html:
     if is_bytes(field):
-        return _drop(place)
+        return _drop(place) if field.kind in (Kind.IMAGE, None) else _upload(place, field.kind)
     if field.type == "bool":
         options = [tag("option", text or "–", value=text) for text in ("", "true", "false")]
         return tag("select", *options, **place)
-    if field.kind in {Kind.TEXT, Kind.VECTOR}:
+    if field.kind in _LONG:
         return tag("textarea", rows=3, **place)
     if field.kind is Kind.NUMBER:
         return tag("input", type="number", step="any", **place)
@@ -80,6 +87,18 @@ def _control(field: Field, place: dict[str, str], rows: Sequence[dict[str, Any]]
     known = f"known-{place['id']}"
     options = [tag("option", value=value) for value in seen]
     return join([tag("input", type="text", list=known, **place), tag("datalist", *options, id=known)])
+
+
+def _upload(place: dict[str, str], kind: Kind) -> Html:
+    """A file of another kind than pictures."""
+    accept = {Kind.AUDIO: "audio/*", Kind.VIDEO: "video/*"}.get(kind, "*/*")
+    text = Both("Drop a file here, or click to choose.", "把文件拖到这里，或点击选择。")
+    return tag(
+        "div",
+        tag("span", text),
+        tag("input", type="file", accept=accept, multiple=True, **place),
+        class_="drop",
+    )
 
 
 def _drop(place: dict[str, str]) -> Html:

@@ -21,7 +21,15 @@ from orrery.serving.online.body import check_values, kind_of, pack, read_body, r
 from orrery.serving.online.desk import Desk, Question, new_id
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.oip import asked, output_heads
-from orrery.serving.online.tensors import Tensor, as_column, json_text, read_inputs, to_bytes, to_json
+from orrery.serving.online.tensors import (
+    AS_JSON,
+    Tensor,
+    as_column,
+    json_text,
+    read_inputs,
+    to_bytes,
+    to_json,
+)
 from orrery.serving.online.values import as_id
 
 _HEAD_LENGTH = "Inference-Header-Content-Length"
@@ -59,7 +67,7 @@ def _question(
     head: dict[str, Any], raw: memoryview, signature: Signature, limits: Limits
 ) -> tuple[Question, dict[str, Any]]:
     """The rows of a request, and what its answer says of it: the ids."""
-    if any(field.kind is Kind.LABELS for field in signature.inputs.each()):
+    if any(field.kind in AS_JSON for field in signature.inputs.each()):
         check_values(bytes(raw), limits.values)
     found = read_inputs(head.get("inputs"), raw, limits.values)
     given = found.pop("id", None) if "id" not in signature.inputs else None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from orrery.errors import BadRequestError, TooLargeError, listing
 from orrery.schema import Field, Kind
@@ -40,6 +41,13 @@ _OF_ARROW = {"bool": "BOOL", "halffloat": "FP16", "float": "FP32", "double": "FP
 }
 
 
+_WIDE = {Kind.VECTOR, Kind.SERIES, Kind.TENSOR}
+"""Kinds of which each row holds many numbers."""
+
+AS_JSON = {Kind.LABELS, Kind.MAP, Kind.GEO, Kind.SERIES, Kind.TENSOR}
+"""Kinds whose elements of BYTES are JSON text."""
+
+
 class Tensor(NamedTuple):
     """A tensor that is answered: numbers, or text (``datatype`` BYTES)."""
 
@@ -55,12 +63,18 @@ def datatype_of(type_name: str, kind: Kind | None) -> str:
     >>> datatype_of("int64", Kind.NUMBER), datatype_of("string", Kind.TEXT)
     ('INT64', 'BYTES')
     """
-    numeric = "FP64" if kind in {Kind.NUMBER, Kind.VECTOR} else "BYTES"
-    return _OF_ARROW.get(type_name, numeric) if kind is not Kind.VECTOR else "FP64"
+    if kind in _WIDE and "binary" not in type_name:
+        return "FP64"
+    return _OF_ARROW.get(type_name, "FP64" if kind is Kind.NUMBER else "BYTES")
 
 
 def shape_of(field: Field) -> list[int]:
     """The shape of a column, -1 for what is free."""
+    if field.kind is Kind.SERIES:
+        return [-1, -1]
+    kind = field.arrow().type if field.kind is Kind.TENSOR else None
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return [-1, *kind.shape]
     if field.kind is not Kind.VECTOR:
         return [-1]
     return [-1, math.prod(field.shape) if field.shape else -1]
@@ -182,8 +196,8 @@ def as_column(field: Field, tensor: dict[str, Any], values: list[Any]) -> list[A
     """A tensor's values as the column of a model: one Python value per row. Raises BadRequestError."""
     rows, *rest = tensor["shape"]
     width = math.prod(rest)
-    if field.kind is Kind.VECTOR:
-        return [values[i * width : (i + 1) * width] for i in range(rows)]
+    if field.kind in _WIDE and tensor["datatype"] != "BYTES":
+        return _wide(values, rows, rest, field)
     if width != 1:
         raise BadRequestError(
             f"Input {field.name!r} has the shape {tensor['shape']}; it holds one value per row: {[rows]}."
@@ -191,6 +205,15 @@ def as_column(field: Field, tensor: dict[str, Any], values: list[Any]) -> list[A
     if tensor["datatype"] != "BYTES":
         return values
     return [_element(value, field) for value in values]
+
+
+def _wide(values: list[Any], rows: int, shape: list[int], field: Field) -> list[Any]:
+    """A list of numbers for each row, nested as its shape says where it is a tensor."""
+    width = math.prod(shape)
+    cut = [values[i * width : (i + 1) * width] for i in range(rows)]
+    if field.kind is not Kind.TENSOR or len(shape) < 2:
+        return cut
+    return [np.reshape(row, shape) for row in cut]
 
 
 def _element(value: Any, field: Field) -> Any:
@@ -205,7 +228,7 @@ def _element(value: Any, field: Field) -> Any:
         raise BadRequestError(f"Input {field.name!r} holds {error}.") from None
     if not isinstance(text, str):
         raise BadRequestError(f"Input {field.name!r} is BYTES, and holds a {kind_of(value)}.")
-    return parse_json(text.encode()) if field.kind is Kind.LABELS else text
+    return parse_json(text.encode()) if field.kind in AS_JSON else text
 
 
 def to_json(tensor: Tensor) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from orrery.serving.online.problem import pointer_to
 from orrery.serving.runner import Columns
 
 _ID_CHARACTERS = 200
+_BYTES = (Kind.IMAGE, Kind.AUDIO, Kind.VIDEO)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def is_bytes(field: Field) -> bool:
     """Whether a column's values are bytes, which JSON can only hold as base64."""
-    return field.kind is Kind.IMAGE or "binary" in field.type
+    return field.kind in _BYTES or "binary" in field.type
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Columns:
@@ -56,8 +57,12 @@ def _at_fault(names: Collection[str], signature: Signature) -> str:
 def _decoded(values: Sequence[object], field: Field) -> list[object]:
     out: list[object] = []
     for row, value in enumerate(values):
-        if value is None or isinstance(value, bytes):
-            out.append(value)
+        if (
+            value is None
+            or isinstance(value, bytes)
+            or (field.kind is Kind.TENSOR and not isinstance(value, str))
+        ):
+            out.append(value)  # a tensor that is stored as bytes may be sent as lists too
             continue
         try:
             out.append(from_base64(value))
@@ -137,9 +142,40 @@ def _labels(text: str) -> object:
     return [part.strip() for part in text.split(",")]
 
 
+def _place(text: str) -> object:
+    """``59.9, 10.7``, or as JSON; one number of a column that holds one."""
+    if text.lstrip()[:1] in ("[", "{"):
+        return msgspec.json.decode(text)
+    numbers = [_number(part) for part in text.split(",")]
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _named(text: str) -> object:
+    """``{"colour": "red"}``, or ``colour=red, weight=3``: what reads as a number is one."""
+    if text.lstrip()[:1] in ("[", "{"):
+        return msgspec.json.decode(text)
+    found: dict[str, object] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise ValueError(part)
+        found[name] = float(value) if _NUMBER.fullmatch(value) else value
+    return found
+
+
+def _tensor(text: str) -> object:
+    return msgspec.json.decode(text) if text.lstrip()[:1] in ("[", "{") else from_base64(text)
+
+
 _READERS: dict[Kind, Callable[[str], object]] = {
     Kind.NUMBER: _number,
     Kind.VECTOR: lambda text: msgspec.json.decode(text if "[" in text else f"[{text}]"),
+    Kind.SERIES: lambda text: msgspec.json.decode(text if "[" in text else f"[{text}]"),
+    Kind.TENSOR: _tensor,
     Kind.LABELS: _labels,
+    Kind.MAP: _named,
+    Kind.GEO: _place,
     Kind.IMAGE: from_base64,
+    Kind.AUDIO: from_base64,
+    Kind.VIDEO: from_base64,
 }
