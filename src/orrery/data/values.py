@@ -92,6 +92,8 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         if any(isinstance(v, (bool, str, bytes)) for v in values):
             raise TypeError("not a number")
+        if pa.types.is_integer(kind) and any(isinstance(v, float) and not v.is_integer() for v in values):
+            raise TypeError("not a whole number")  # Arrow would cut it off without a word
         if pa.types.is_floating(kind):  # Arrow takes no whole number that a double would round
             values = [float(v) if isinstance(v, int) else v for v in values]
     elif pa.types.is_binary(kind) and any(isinstance(v, str) for v in values):
@@ -100,7 +102,21 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
         pa.types.is_temporal(kind) or pa.types.is_decimal(kind)
     ):
         return pa.array(values, pa.string()).cast(kind)  # ISO 8601, or digits
+    elif kind.num_fields and not all(_fits(v, kind) for v in values):
+        raise TypeError("not whole numbers")
     return pa.array(values, kind)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether no number within a value of a nested type would lose its fraction."""
+    if isinstance(value, float):
+        return value.is_integer() or not pa.types.is_integer(kind)
+    if isinstance(value, dict) and pa.types.is_struct(kind):
+        inner = ((value.get(f.name), f.type) for f in kind)
+        return all(_fits(v, t) for v, t in inner)
+    if isinstance(value, (list, tuple)) and kind.num_fields and hasattr(kind, "value_type"):
+        return all(_fits(v, kind.value_type) for v in value)
+    return True
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,17 @@ from orrery.aggregate import RecordBatch
 from orrery.data import files
 from orrery.data.masking import masked
 from orrery.data.payloads.avro_types import Reading, counted
-from orrery.data.payloads.payload import Codec, Decoded, Fault, OneRow, Payload, Sample, shown, typed
+from orrery.data.payloads.payload import (
+    Codec,
+    Decoded,
+    Fault,
+    OneRow,
+    Payload,
+    Sample,
+    fitting,
+    shown,
+    typed,
+)
 from orrery.data.payloads.registry import Entry, Registry
 from orrery.errors import SchemaError, SettingsError
 from orrery.extras import require
@@ -154,7 +164,7 @@ class _AvroCodec(OneRow):
             if self._number < 0:
                 self._number = self._registry.register(self._subject, self._own.entry.text)
             head = b"\0" + self._number.to_bytes(4, "big")
-        rows = batch.cast(self.schema).to_pylist() if batch.schema != self.schema else batch.to_pylist()
+        rows = fitting(batch, self.schema).to_pylist(maps_as_pydicts="strict")
         return [head + self._bytes(avro, row) for row in rows]
 
     def _bytes(self, avro: Any, row: Mapping[str, Any]) -> bytes:

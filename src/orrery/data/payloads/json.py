@@ -81,7 +81,8 @@ class _JsonCodec(OneRow):
 
     def encode(self, batch: RecordBatch) -> list[bytes]:
         """An object per row; what JSON has no word for is text: dates as ISO 8601, decimals as digits."""
-        return [json.dumps(row, ensure_ascii=False, default=_plain).encode() for row in batch.to_pylist()]
+        rows = batch.to_pylist(maps_as_pydicts="strict")
+        return [json.dumps(row, ensure_ascii=False, default=_plain).encode() for row in rows]
 
 
 def _parsed(message: bytes) -> Any:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
 from orrery.data import values
-from orrery.errors import SettingsError, listing
+from orrery.errors import SchemaError, SettingsError, listing
 from orrery.spec import Choice
 
 Sample = Callable[[], Sequence[bytes]]
@@ -114,6 +114,17 @@ def batch_of(arrays: Sequence[Any], schema: Any, rows: int) -> RecordBatch:
         return pa.RecordBatch.from_arrays(list(arrays), schema=schema)
     nothing: Any = pa.array([{}] * rows, pa.struct([]))
     return pa.RecordBatch.from_struct_array(nothing)
+
+
+def fitting(batch: RecordBatch, schema: Any) -> RecordBatch:
+    """The columns of a schema, in its order and types, of a batch. Raises SchemaError."""
+    missing = [name for name in schema.names if name not in batch.schema.names]
+    if missing:
+        raise SchemaError(f"The messages have the columns {missing}, which the rows do not.")
+    try:
+        return batch.select(schema.names).cast(schema)
+    except pa.ArrowException as error:
+        raise SchemaError(f"The rows do not fit the messages: {error}") from None
 
 
 def shown(message: bytes) -> str:

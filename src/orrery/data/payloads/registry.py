@@ -71,11 +71,16 @@ class Registry:
         return int(found["id"])
 
     def _entry(self, found: dict[str, Any]) -> Entry:
-        if found.get("schemaType", "AVRO") != "AVRO":
-            raise SourceError(f"The schema {found['id']} is {found['schemaType']}, not AVRO.")
         parts: dict[str, str] = {}
-        self._refer(found, parts)
-        return Entry(int(found["id"]), str(found["schema"]), tuple(parts.values()))
+        try:
+            if found.get("schemaType", "AVRO") != "AVRO":
+                raise SourceError(f"The schema {found['id']} is {found['schemaType']}, not AVRO.")
+            self._refer(found, parts)
+            return Entry(int(found["id"]), str(found["schema"]), tuple(parts.values()))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise SourceError(
+                f"The schema registry {masked(self.url)} answered something else than a schema: {error!r}."
+            ) from None
 
     def _refer(self, found: dict[str, Any], parts: dict[str, str]) -> None:
         for reference in found.get("references") or ():
