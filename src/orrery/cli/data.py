@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -39,6 +39,10 @@ def describe(
     data: DataArgument,
     query: Query = None,
     where: Where = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Look at so many rows.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Look at all rows, of a table on another machine too.")
+    ] = False,
     option: Reading = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -48,12 +52,15 @@ def describe(
       orrery data describe rows.csv
       orrery data describe rows.csv --output json | jq '.columns[] | select(.missing > 0) | .name'
     """
-    profile = open_table(data, query, where=where, options=option).describe()
+    chosen: int | Literal["auto"] | None = None if everything else sample if sample is not None else "auto"
+    profile = open_table(data, query, where=where, options=option).describe(sample=chosen)
     if output is not Format.TABLE:
         show(profile.to_dict(), output)
         return
     show([_row(column) for column in profile.columns], output)
     tell(f"\n{profile.rows:,} rows, {len(profile.columns)} columns")
+    if profile.sample is not None:
+        tell(f"This is {profile.sample}. With --all: every row.")
 
 
 def schema(

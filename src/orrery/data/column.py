@@ -24,6 +24,7 @@ from orrery.spec import Spec
 
 Floats = NDArray[np.float64]
 
+_NO_SIZE = (0, 0, 0)
 _SMALLEST = 1024  # hashes kept; distinct values are exact below, within 1 / sqrt(1024) = 3 % above
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 20
@@ -108,7 +109,7 @@ def summarize(column: Any, limit: int) -> ColumnSummary:
         return ColumnSummary(**known)
     distinct, known["counts"] = _counted(present, limit)
     hashes = distinct.to_numpy() if _is_hashed(column.type) else column_hashes(distinct)
-    known["smallest"] = np.unique(hashes)[:_SMALLEST]
+    known["smallest"] = _smallest(hashes)
     if _is_number(column.type):
         known |= _of_numbers(as_numbers(present), known["counts"] is None)
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -119,6 +120,15 @@ def summarize(column: Any, limit: int) -> ColumnSummary:
         lengths = pc.list_value_length(present).to_numpy(zero_copy_only=False)
         known["width"] = int(lengths[0]) if (lengths == lengths[0]).all() else _MIXED
     return ColumnSummary(**known)
+
+
+def _smallest(hashes: Hashes) -> Hashes:
+    """The least distinct hashes, without sorting all of them."""
+    if len(hashes) > 4 * _SMALLEST:
+        least = np.unique(np.partition(hashes, 2 * _SMALLEST)[: 2 * _SMALLEST])
+        if len(least) >= _SMALLEST:
+            return least[:_SMALLEST]
+    return np.unique(hashes)[:_SMALLEST]
 
 
 def _is_hashed(kind: Any) -> bool:
@@ -252,7 +262,7 @@ def merge(left: ColumnSummary, right: ColumnSummary, kind: Any, limit: int) -> C
         buckets=buckets,
         words=left.words + right.words,
         pictures=left.pictures + right.pictures,
-        sizes=_added(left.sizes, right.sizes) or {},
+        sizes=_bounded(_added(left.sizes, right.sizes) or {}, limit),
         width=None if not widths else widths.pop() if len(widths) == 1 else _MIXED,
     )
 
@@ -265,6 +275,12 @@ def _added(left: Mapping[Any, int] | None, right: Mapping[Any, int] | None) -> d
     for key, n in small.items():
         total[key] = total.get(key, 0) + n
     return total
+
+
+def _bounded(sizes: dict[tuple[int, int, int], int], limit: int) -> dict[tuple[int, int, int], int]:
+    """Sizes of pictures, as long as they are few; else how many pictures there are, under no size."""
+    many = len(sizes) > limit or _NO_SIZE in sizes
+    return {_NO_SIZE: sum(sizes.values())} if many else sizes
 
 
 def _too_many(counts: Mapping[Any, int], limit: int) -> bool:
@@ -301,7 +317,8 @@ def finish(summary: ColumnSummary, name: str, kind: Any) -> ColumnProfile:
         known["words"] = summary.words / present if present else None
     elif pa.types.is_binary(plain) or pa.types.is_large_binary(plain):
         known["pictures"] = summary.pictures / present if present else None
-        ranked = sorted(summary.sizes.items(), key=lambda item: (-item[1], item[0]))
+        known_sizes = {size: n for size, n in summary.sizes.items() if size != _NO_SIZE}
+        ranked = sorted(known_sizes.items(), key=lambda item: (-item[1], item[0]))
         known["sizes"] = tuple((*size, n) for size, n in ranked[:_TOP])
     return ColumnProfile(
         name=name,

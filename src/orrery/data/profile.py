@@ -19,6 +19,7 @@ from orrery.data import views
 from orrery.data.column import ColumnProfile as ColumnProfile
 from orrery.data.column import ColumnSummary, finish, merge, summarize
 from orrery.data.column import Histogram as Histogram
+from orrery.data.profile_sample import Sample as Sample
 from orrery.errors import UnknownColumnError
 from orrery.spec import Spec
 
@@ -35,6 +36,8 @@ class Profile(Spec):
 
     rows: int
     columns: tuple[ColumnProfile, ...] = ()
+    sample: Sample | None = None
+    """Which rows were looked at; None for all."""
 
     def __getitem__(self, name: str) -> ColumnProfile:
         if name not in self._by_name:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
 from orrery.aggregate import Aggregate, RecordBatch
-from orrery.data import passes, steps
+from orrery.data import passes, profile_sample, steps
 from orrery.data.pictures import Pictures
 from orrery.data.pipeline import Pipeline
 from orrery.data.profile import Describe, Profile
@@ -74,9 +74,27 @@ class Readable:
             break
         return self._of(pa.Table.from_batches(taken, self._pipeline.schema))
 
-    def describe(self) -> Profile:
-        """Each column's type, missing and distinct values, quantiles, histogram, most frequent values."""
-        return self.aggregate(Describe.of(self._pipeline.schema))
+    def describe(self, *, sample: int | Literal["auto"] | None = "auto") -> Profile:
+        """Each column's type, missing and distinct values, quantiles, histogram, most frequent values.
+
+        Of a table on another machine 100,000 rows are looked at, and the profile says which;
+        ``sample=None`` looks at all, ``sample=5000`` at fewer.
+        """
+        pipeline = self._pipeline
+        describe = Describe.of(pipeline.schema)
+        if sample == "auto":
+            far = profile_sample.is_far(pipeline.source) and profile_sample.is_by_row(pipeline)
+            sample = profile_sample.FAR_ROWS if far else None
+        if sample is None:
+            return self.aggregate(describe)
+        if not profile_sample.is_by_row(pipeline) or sample < 1:
+            raise SettingsError(
+                f"A profile of sample={sample} rows is none: a sample is taken of the rows at their place.",
+                hint="sample is at least 1, and no step may look at several rows; use sample=None.",
+            )
+        less, source = profile_sample.some(pipeline, sample)
+        found = passes.gather(describe, resized(less.batches(), BATCH_ROWS), self.empty())
+        return found.replace(sample=source.sample(pipeline.where))
 
     def to_arrow(self) -> Any:
         """All rows as one Arrow table."""

@@ -53,7 +53,9 @@ def profile_page(profile: Profile) -> str:
         [c.name, c.type, percent(_share(c)), _distinct(c), *map(or_date(c), _FIGURES), _drawn(c)]
         for c in profile.columns[:1000]
     ]
-    title = Both(f"{profile.rows:,} rows", f"{profile.rows:,} 行")
+    told = f": {profile.sample}" if profile.sample else ""
+    some = f"(抽样:最多 {profile.sample.rows:,} 行)" if profile.sample else ""
+    title = Both(f"{profile.rows:,} rows{told}", f"{profile.rows:,} 行{some}")
     return fragment(table_html(heads, rows), title=title)
 
 
@@ -71,7 +73,8 @@ def profile_text(profile: Profile) -> str:
         ]
         for c in profile.columns
     ]
-    return f"{profile.rows:,} rows\n{text_table(heads, rows)}"
+    told = f": {profile.sample}" if profile.sample else ""
+    return f"{profile.rows:,} rows{told}\n{text_table(heads, rows)}"
 
 
 def _share(column: ColumnProfile) -> float:

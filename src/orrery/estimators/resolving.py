@@ -58,7 +58,7 @@ def resolve(estimator: Estimator, table: Table, *, validated: bool = False) -> R
     Raises DataError, TargetError, FitError, SettingsError.
     """
     _check_names(estimator, table.schema)
-    profile = table.describe()
+    profile = table.describe(sample=None)
     _check_rows(profile.rows)
     aside = {*estimator.ignore, *([estimator.weight] if estimator.weight else [])} - {estimator.target}
     head = table.head(_HEAD_ROWS).to_arrow()
