@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,23 @@ _SHARE = 20  # times as long as a checkpoint takes, at least, until the next
 
 
 class Saver:
-    """Writes a run's checkpoints now and then, and finds them again. Only the first worker writes."""
+    """Writes a run's checkpoints now and then, and finds them again.
 
-    def __init__(self, world: World, key: str, every_s: float, observe: Observer) -> None:
+    Only the first worker writes; unless workers are ``apart``, with optimizers of their own. Then each writes
+    its own file, named by the step, and the first worker's comes last: what it names is there.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        key: str,
+        every_s: float,
+        observe: Observer,
+        meet: Callable[[], object] | None = None,
+    ) -> None:
         self.folder = world.folder
+        self.rank = world.rank
+        self.meet = meet
         self.writes = world.folder is not None and world.rank == 0
         self.key = key
         self.every_s = every_s
@@ -44,7 +57,11 @@ class Saver:
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Replace the checkpoint, and tell the observer. Nothing where there is no folder."""
-        if not self.writes or self.folder is None:
+        if self.folder is None:
+            return
+        if self.meet is not None:
+            self._save_own(self.folder, step, tensors, state)
+        if not self.writes:
             return
         began = time.monotonic()
         path = write(self.folder, tensors, {"key": self.key, "state": dict(state)})
@@ -55,7 +72,7 @@ class Saver:
     def restore(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The run's own checkpoint. Raises FitError where the folder holds another run's."""
         found = read(self.folder) if self.folder is not None else None
-        if found is None:
+        if found is None or self.folder is None:
             return None
         tensors, values = found
         if values.get("key") != self.key:
@@ -63,12 +80,30 @@ class Saver:
                 f"The folder {self.folder} holds a checkpoint of another run: other settings or other rows.",
                 hint="Choose another folder, or delete this one to begin again.",
             )
-        return tensors, values["state"]
+        if self.meet is None or not self.rank:
+            return tensors, values["state"]
+        own = read(self.folder, _own_name(self.rank, values["state"]["step"]))
+        if own is None:
+            raise FitError(f"The checkpoint in {self.folder} lacks the part of worker {self.rank}.")
+        return own[0], own[1]["state"]
+
+    def _save_own(self, folder: Path, step: int, tensors: Mapping[str, Tensor], state: Any) -> None:
+        assert self.meet is not None
+        if self.rank:
+            before = sorted(folder.glob(_own_name(self.rank, "*")), key=lambda path: path.stat().st_mtime)
+            write(folder, tensors, {"key": self.key, "state": dict(state)}, _own_name(self.rank, step))
+            for path in before[:-1]:  # the first worker's may still name the last of them
+                path.unlink(missing_ok=True)
+        self.meet()
 
 
-def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
+def _own_name(rank: int, step: int | str) -> str:
+    return f"checkpoint-{rank}-{step}.safetensors"
+
+
+def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any], name: str = NAME) -> Path:
     """Replace the folder's checkpoint. Raises FitError where the folder cannot be written."""
-    path = folder / NAME
+    path = folder / name
     beside = path.with_suffix(".writing")
     apart = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     try:
@@ -89,9 +124,9 @@ def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any])
     return path
 
 
-def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def read(folder: Path, name: str = NAME) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The folder's checkpoint, or None where there is none yet. Raises FitError for an unreadable one."""
-    path = folder / NAME
+    path = folder / name
     if not path.exists():
         return None
     try:

@@ -73,7 +73,7 @@ def fit_module(
         export_onnx(copy.deepcopy(module).eval(), decoder, feed.outputs, arrays)
     exchange = world.exchange.open(world, recipe) if world.size > 1 else Single()
     train(module, decoder, feed, recipe, world, observe, change, exchange)
-    module = module.cpu().eval()
+    module = exchange.end(module).cpu().eval()
     onnx = export_onnx(module, decoder, feed.outputs, arrays) if world.rank == 0 else b""
     state = {name: tensor.clone().contiguous() for name, tensor in module.state_dict().items()}
     scale = (decoder.mean, decoder.spread) if isinstance(decoder, NumberDecoder) else None

@@ -65,7 +65,8 @@ def train(
 
 
 def _train(run: Run) -> State:
-    saver = Saver(run.world, run.key, run.recipe.checkpoint_s, run.observe)
+    meet = (lambda: run.exchange.totals([0.0])) if run.exchange.apart else None
+    saver = Saver(run.world, run.key, run.recipe.checkpoint_s, run.observe, meet)
     found = saver.restore()
     state = resume(run, *found) if found else State()
     _tell(run, state, Started("network", run.feed.rows, run.steps, run.recipe.epochs, state.step))
@@ -74,7 +75,6 @@ def _train(run: Run) -> State:
     saver.save(state.step, *snapshot(run, state))
     _share_buffers(run)
     run.module.load_state_dict(run.best or run.judged.state_dict())
-    run.exchange.end(run.module)
     run.observe(Ended(state.reason, state.step, state.metrics))
     return state
 
@@ -100,7 +100,8 @@ def _step(run: Run, state: State, batch: Batch, due: bool) -> bool:
     _seed(run.world, state.step)
     own = sum(_backward(run, part, state.epoch, batch.total) for part in _parts(run, batch))
     told = (own, float(run.world.stopping()), float(due))
-    loss, stop, save = run.exchange.before_step(run.module, told)
+    last = (state.batch + 1) * run.recipe.batch_size >= run.feed.rows
+    loss, stop, save = run.exchange.before_step(run.module, told, last)
     if not math.isfinite(loss):
         raise _diverged("loss", loss, run, state)
     if run.recipe.clip_norm:

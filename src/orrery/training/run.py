@@ -18,6 +18,7 @@ from orrery.spec import code_key, stable_key
 from orrery.training.checkpoint import pack, unpack
 from orrery.training.events import Observer
 from orrery.training.exchange.exchange import Exchange
+from orrery.training.exchange.parts import as_part, whole
 from orrery.training.feed import Feed
 from orrery.training.recipe import Recipe
 from orrery.training.world import World
@@ -87,11 +88,10 @@ def begin(
     """A run at its very start."""
     module.to(world.device)
     judged = copy.deepcopy(module) if recipe.averaging else module
-    exchange.begin(module)
-    judged.load_state_dict(module.state_dict())
+    key = _key(module, feed, recipe, world, augment)
+    exchange.begin(module, judged)
     forward: nn.Module = torch.compile(module) if recipe.compile else module  # type: ignore[assignment]
     optimizer = _optimizer(module, recipe)
-    key = _key(module, feed, recipe, world, augment)
     return Run(
         module, forward, judged, optimizer, decoder, feed, recipe, world, observe, augment, exchange, key
     )
@@ -125,25 +125,42 @@ def snapshot(run: Run, state: State) -> tuple[dict[str, Tensor], dict[str, Any]]
     """All that a run needs to go on: tensors by name, and plain values."""
     optimizer = run.optimizer.state_dict()["state"]
     moments = {f"{i}/{name}": tensor for i, named in optimizer.items() for name, tensor in named.items()}
-    groups = {"weights": run.module.state_dict(), "optimizer": moments, "best": run.best}
+    groups = {
+        "weights": run.module.state_dict(),
+        "optimizer": moments,
+        "best": run.best,
+        "exchange": run.exchange.state,
+    }
     if run.judged is not run.module:
         groups["mean"] = run.judged.state_dict()
     values = asdict(state)
     if state.reason == STOPPED:
         values["reason"] = ""  # whoever starts it again wants it to go on
-    return pack(groups), values
+    return {name: whole(tensor) for name, tensor in pack(groups).items()}, values
 
 
 def resume(run: Run, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> State:
     """Put a snapshot back, and say where the run is."""
-    run.module.load_state_dict(unpack(tensors, "weights"))
+    put(run.module, unpack(tensors, "weights"))
     if run.judged is not run.module:
-        run.judged.load_state_dict(unpack(tensors, "mean"))
+        put(run.judged, unpack(tensors, "mean"))
+    for name, tensor in unpack(tensors, "exchange").items():
+        run.exchange.state[name].copy_(tensor)
     moments: dict[int, dict[str, Tensor]] = {}
+    parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
     for name, tensor in unpack(tensors, "optimizer").items():
         index, _, part = name.partition("/")
-        moments.setdefault(int(index), {})[part] = tensor
+        like = parameters[int(index)]
+        moments.setdefault(int(index), {})[part] = as_part(tensor, like) if tensor.ndim else tensor
     groups = run.optimizer.state_dict()["param_groups"]
     run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    run.best.update((name, tensor.to(run.world.device)) for name, tensor in unpack(tensors, "best").items())
+    now = run.judged.state_dict()
+    for name, tensor in unpack(tensors, "best").items():
+        run.best[name] = as_part(tensor.to(run.world.device), now[name])
     return State(**values)
+
+
+def put(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Whole tensors into a module, of which this worker may hold a part."""
+    now = module.state_dict()
+    module.load_state_dict({name: as_part(tensor, now[name]) for name, tensor in tensors.items()})

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from orrery.training.exchange.choice import AllReduce
+from orrery.training.exchange.group import from_the_first, ring_bytes, summed
 from orrery.training.exchange.norms import share_norms, unshare_norms
 from orrery.training.world import World
 
@@ -53,18 +54,18 @@ class Reducer:
     def __init__(self, settings: AllReduce, world: World, *, overlap: bool) -> None:
         self.settings = settings
         self.overlap = overlap
-        self.lockstep = False
+        self.lockstep = self.apart = False
+        self.state: dict[str, Tensor] = {}
         self.traffic = world.traffic
         self._buckets: list[Bucket] = []
         self._next = 0  # the first bucket that has not left
         self._device: torch.device | None = None
 
-    def begin(self, module: nn.Module) -> None:
+    def begin(self, module: nn.Module, judged: nn.Module) -> None:
         """Everybody takes the first worker's weights; gradients become views of buckets."""
-        with torch.no_grad():
-            for tensor in [*module.parameters(), *module.buffers()]:
-                dist.broadcast(tensor, 0)
-                self._device = tensor.device
+        self._device = from_the_first(module)
+        if judged is not module:
+            from_the_first(judged)
         if self.settings.shared_norms:
             self.lockstep = share_norms(module, self.traffic)
         # Those that are computed last in the forward pass have their gradients first.
@@ -77,12 +78,9 @@ class Reducer:
 
     def totals(self, values: Sequence[float]) -> list[float]:
         """The sums."""
-        given = torch.tensor(list(values), dtype=torch.float64, device=self._device)
-        self._sum(given).wait()
-        found: list[float] = given.tolist()
-        return found
+        return summed(values, self._device, self.traffic)
 
-    def before_step(self, module: nn.Module, told: Sequence[float]) -> list[float]:
+    def before_step(self, module: nn.Module, told: Sequence[float], last: bool) -> list[float]:
         """What has not left yet leaves; then all that comes back is awaited."""
         began = time.perf_counter()
         unused = [bool(bucket.missing) for bucket in self._buckets]
@@ -108,9 +106,10 @@ class Reducer:
             bucket.reset()
         self._next = 0
 
-    def end(self, module: nn.Module) -> None:
+    def end(self, module: nn.Module) -> nn.Module:
         """Batch norms are by themselves again."""
         unshare_norms(module)
+        return module
 
     def _ready(self, bucket: Bucket, parameter: Tensor) -> None:
         bucket.missing.discard(id(parameter))
@@ -125,8 +124,7 @@ class Reducer:
         self._next += 1
 
     def _sum(self, tensor: Tensor) -> Any:
-        size = dist.get_world_size()  # a ring sends each number twice, but for its own part
-        self.traffic.sent_bytes += 2 * (size - 1) * tensor.numel() * tensor.element_size() // size
+        self.traffic.sent_bytes += ring_bytes(tensor)
         return dist.all_reduce(tensor, async_op=True)
 
     def _forget_unused(self) -> None:

@@ -50,6 +50,51 @@ class AllReduce(Exchanging):
         return Reducer(self, world, overlap=recipe.accumulate == 1)
 
 
+class Average(Exchanging):
+    """Each worker moves on its own, and every so many steps all take the mean of their weights.
+
+    An epoch always ends with the mean; ``every=None`` takes it only there. With an outer rate and momentum
+    the mean move is itself a gradient: McMahan et al., "Communication-Efficient Learning", 2017; Douillard et
+    al., "DiLoCo", 2023, whose outer settings are 0.7 and 0.9.
+
+    >>> Average(every=None).every is None
+    True
+    """
+
+    kind: Literal["average"] = "average"
+    every: int | None = Field(default=8, ge=1)
+    """Steps between two means."""
+    outer_rate: float = Field(default=1.0, gt=0)
+    outer_momentum: float = Field(default=0.0, ge=0, lt=1)
+
+    def open(self, world: World, recipe: Recipe) -> Exchange:
+        """This worker's end."""
+        from orrery.training.exchange.average import Averager
+
+        return Averager(self, world)
+
+
+class Sharded(Exchanging):
+    """Each worker holds its part of parameters, gradients and optimizer state; n learn what one would.
+
+    A layer's parameters are gathered when it computes, and let go afterwards. For networks that do not fit.
+    Source: Zhao et al., "PyTorch FSDP", 2023; this is its second form, one parameter at a time.
+
+    >>> Sharded().kind
+    'sharded'
+    """
+
+    kind: Literal["sharded"] = "sharded"
+    least: int = Field(default=100_000, ge=0)
+    """Parameters of a layer from which on it is gathered by itself; smaller ones go with what holds them."""
+
+    def open(self, world: World, recipe: Recipe) -> Exchange:
+        """This worker's end."""
+        from orrery.training.exchange.sharded import Sharder
+
+        return Sharder(self, world)
+
+
 def exchange_of(exchange: str | Mapping[str, Any] | Exchanging) -> Exchanging:
     """Settings from a name, from plain values, or as they are. Raises SettingsError.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
 from orrery.errors import EngineError
+from orrery.training.exchange.traffic import Traffic
 
 _WAIT_S = 600.0  # for another worker, in one exchange; a worker that has died is noticed by the engine
 
@@ -44,3 +46,28 @@ def device_of(wanted: str, local_rank: int) -> str:
     device = f"cuda:{local_rank % torch.cuda.device_count()}"
     torch.cuda.set_device(device)
     return device
+
+
+def from_the_first(module: nn.Module) -> torch.device | None:
+    """Everybody takes the first worker's weights and statistics; the device where they lie."""
+    device = None
+    with torch.no_grad():
+        for tensor in [*module.parameters(), *module.buffers()]:
+            dist.broadcast(tensor, 0)
+            device = tensor.device
+    return device
+
+
+def summed(values: Sequence[float], device: torch.device | None, traffic: Traffic) -> list[float]:
+    """The sums of every worker's values, the same bits for all."""
+    given = torch.tensor(list(values), dtype=torch.float64, device=device)
+    traffic.sent_bytes += ring_bytes(given)
+    dist.all_reduce(given)
+    found: list[float] = given.tolist()
+    return found
+
+
+def ring_bytes(tensor: Tensor) -> int:
+    """What each worker sends when a tensor is added up around a ring: all twice, but for its own part."""
+    size = dist.get_world_size()
+    return 2 * (size - 1) * tensor.numel() * tensor.element_size() // size

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from orrery.training.exchange.group import ring_bytes
 from orrery.training.exchange.traffic import Traffic
 
 
@@ -50,8 +51,7 @@ class _Sum(torch.autograd.Function):
 
 
 def _summed(tensor: Tensor, group: Any, traffic: Traffic) -> Tensor:
-    size = dist.get_world_size()
-    traffic.sent_bytes += 2 * (size - 1) * tensor.numel() * tensor.element_size() // size
+    traffic.sent_bytes += ring_bytes(tensor)
     dist.all_reduce(tensor, group=group)
     return tensor
 

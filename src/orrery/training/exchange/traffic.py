@@ -13,3 +13,5 @@ class Traffic:
     sent_bytes: int = 0
     waited_s: float = 0.0
     """In which nothing was computed, for others' numbers were awaited."""
+    held_share: float = 1.0
+    """Of the parameters, that this worker holds between two steps."""
