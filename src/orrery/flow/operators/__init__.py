@@ -14,6 +14,8 @@ OPERATORS: dict[str, str] = {
     "without": "orrery.flow.operators.without:without",
     "where": "orrery.flow.operators.where:where",
     "sql": "orrery.flow.operators.sql:sql",
+    "join": "orrery.flow.operators.join:join",
+    "as_of": "orrery.flow.operators.as_of:as_of",
     "sample": "orrery.flow.operators.sample:sample",
     "union": "orrery.flow.operators.union:union",
     "split": "orrery.flow.operators.split:split",
