@@ -57,12 +57,20 @@ ENDINGS = {
     ".webp": "images",
     ".gif": "images",
     ".bmp": "images",
+    ".tif": "images",
+    ".tiff": "images",
+    **dict.fromkeys((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"), "audio"),
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"), "video"),
+    **dict.fromkeys((".flv", ".wmv", ".ogv"), "video"),
     ".db": "sqlite",
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
     ".duckdb": "duckdb",
 }
 """How a file's name ends -> kind of source."""
+
+MEDIA = {"images", "audio", "video"}
+"""Kinds of which a folder is one source, sub-folders and other files beside them included."""
 
 _MEMBERS = ("schema", "partitions", "read", "fingerprint", "to_dict")
 """What a source has."""
@@ -91,7 +99,7 @@ def source_of(place: Any, options: dict[str, Any], kinds: Mapping[str, Any]) -> 
     if kinds and "kinds" in inspect.signature(source).parameters:
         options = {"kinds": {name: str(kind) for name, kind in kinds.items()}, **options}
     made = _made(source, text, options)
-    return in_folders(made) if isinstance(made, FileSource) and kind != "images" else made
+    return in_folders(made) if isinstance(made, FileSource) and kind not in MEDIA else made
 
 
 def kind_of(place: str) -> str:
@@ -136,7 +144,7 @@ def _kind_of_folder(folder: str, names: Iterable[str]) -> str:
             counts[kind] = counts.get(kind, 0) + 1
     if not counts:
         raise SettingsError(f"The folder {files.shown(folder)} holds no file that can be read as a table.")
-    if len(counts) > 1 and "images" not in counts:
+    if len(counts) > 1 and not MEDIA & {*counts}:
         raise SettingsError(
             f"The folder {files.shown(folder)} holds files of several kinds: {listing(counts)}.",
             hint="Use a glob.",

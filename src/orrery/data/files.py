@@ -276,6 +276,8 @@ def _fingerprint_of(path: str, version: State | None) -> str:
         now = local(path).stat()
         return _hashed(path, now.st_size, now.st_mtime_ns)
     found = version if version is not None else state(path)
+    if known := remote.checksum(path):
+        return f"{found.size_bytes}|{known}"
     return f"{found.size_bytes}|{found.mark.partition('=')[2]}"
 
 

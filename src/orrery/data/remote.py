@@ -33,6 +33,19 @@ _BLOCK_BYTES = 8 << 20
 _TIMEOUT_S = 30
 
 
+def renames(path: str) -> bool:
+    """Whether a place makes files appear by renaming them, and not by itself."""
+    return path.partition("://")[0].lower() in _HDFS
+
+
+def checksum(path: str) -> str:
+    """A hash of what a file holds, where its place keeps one that its listing does not tell (HDFS)."""
+    if path.partition("://")[0].lower() not in _HDFS:
+        return ""
+    system, inner = system_of(path)
+    return str(system.ukey(inner).get("bytes", ""))
+
+
 def is_known(scheme: str) -> bool:
     """Whether there is a file system of this scheme."""
     return scheme.lower() in PACKAGES or scheme.lower() in known_implementations

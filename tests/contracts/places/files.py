@@ -87,6 +87,36 @@ def place_hive(rows: list[dict[str, Any]]) -> Table:
     return read("hive").select(*NAMES)
 
 
+def place_shards(rows: list[dict[str, Any]]) -> Table:
+    folder = f"shards-{len(list(Path().iterdir()))}/"
+    return read(arrow_of(rows)).write(folder, rows_per_file=50, row_group_bytes=500)
+
+
+def place_packed(rows: list[dict[str, Any]], form: str) -> Table:
+    read(arrow_of(rows)).write(f"rows.{form}")
+    return read(f"rows.{form}", types={"id": "int64", SIZE: "double"})
+
+
+def place_webdataset(rows: list[dict[str, Any]]) -> Table:
+    """Each row as the JSON of one sample, in two shards."""
+    samples = [{"__key__": f"{i:05}", "json": row} for i, row in enumerate(rows)]
+    kind = pa.struct(list(ARROW.schema))
+    for i, cut in enumerate((slice(0, 50), slice(50, None))):
+        table = pa.table(
+            {
+                "__key__": pa.array([s["__key__"] for s in samples[cut]], pa.string()),
+                "json": pa.array([s["json"] for s in samples[cut]], kind),
+            }
+        )
+        read(table).write(f"shard-{i:03}.tar")
+    table = read("shard-{000..001}.tar", flatten=True)
+    if not rows:
+        table = read("shard-{000..001}.tar", flatten=True, types=dict(zip(NAMES, TYPES, strict=True)))
+    return table.select(*NAMES)
+
+
+TYPES = ("int64", "double", "string")
+
 PLACES = {
     "parquet": lambda rows, ask: place_parquet(rows),
     "parquet folder": lambda rows, ask: place_parquet_folder(rows),
@@ -97,5 +127,9 @@ PLACES = {
     "orc folder": lambda rows, ask: place_orc(rows),
     "csv": lambda rows, ask: place_csv(rows),
     "csv.gz": lambda rows, ask: place_csv_gz(rows),
+    "shards": lambda rows, ask: place_shards(rows),
+    "webdataset": lambda rows, ask: place_webdataset(rows),
+    "csv.zst": lambda rows, ask: place_packed(rows, "csv.zst"),
+    "csv.xz": lambda rows, ask: place_packed(rows, "csv.xz"),
     "jsonl": lambda rows, ask: place_jsonl(rows),
 }

@@ -13,6 +13,8 @@ KINDS = {
     "iceberg": "orrery.data.sources.iceberg:Iceberg",
     "text": "orrery.data.sources.text:Text",
     "images": "orrery.data.sources.images:Images",
+    "audio": "orrery.data.sources.audio:Sounds",
+    "video": "orrery.data.sources.video:Videos",
     "sqlite": "orrery.data.sources.sqlite:Sqlite",
     "duckdb": "orrery.data.sources.duckdb:DuckDb",
     "mongodb": "orrery.data.sources.mongodb:MongoDb",

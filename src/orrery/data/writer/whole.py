@@ -41,6 +41,10 @@ def whole_file(url: str) -> Iterator[Any]:
 @contextmanager
 def _remote_file(url: str) -> Iterator[Any]:
     """The same, on another machine."""
+    if remote.renames(url):
+        with _renamed_file(url) as file:
+            yield file
+        return
     with remote_errors(url):
         system, inner = remote.system_of(url)
         file = system.open(inner, "wb", autocommit=False)
@@ -55,6 +59,36 @@ def _remote_file(url: str) -> Iterator[Any]:
         raise
     with remote_errors(url):
         file.commit()
+
+
+@contextmanager
+def _renamed_file(url: str) -> Iterator[Any]:
+    """A file of HDFS: written beside its place under a hidden name, and renamed."""
+    with remote_errors(url):
+        system, inner = remote.system_of(url)
+        folder, _, name = inner.rpartition("/")
+        part = f"{folder}/.{name[:100]}.{uuid4().hex[:8]}.part"
+        file = system.open(part, "wb")
+    try:
+        yield file
+        with remote_errors(url):
+            file.close()
+            _rename(system, part, inner)
+    except BaseException:
+        file.closed = True
+        with suppress(Exception):
+            system.rm_file(part)
+        raise
+
+
+def _rename(system: Any, part: str, path: str) -> None:
+    """A file in the place of another, if there is one. Raises OSError."""
+    system.mv(part, path)  # which says nothing where it fails
+    if system.exists(part):
+        system.rm_file(path)
+        system.mv(part, path)
+    if system.exists(part) or not system.exists(path):
+        raise OSError("it could not be renamed")
 
 
 @contextmanager

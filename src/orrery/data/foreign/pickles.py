@@ -1,0 +1,221 @@
+"""What a pickle says, without doing it: nothing is imported, nothing called, whatever it asks for.
+
+A pickle is a program that names classes and functions and calls them. Here a name stays a name, a call stays
+a note of it, and a state what would have been given; so a stranger's pickle is read as the text that it is.
+Source: ``pickletools`` of Python's library, whose table of operations says what each one means.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from orrery.errors import SourceError
+
+_MOST_BYTES = 16 << 20
+_MOST_STEPS = 1_000_000
+
+
+class Name(NamedTuple):
+    """A class or function that is named, and never looked up."""
+
+    module: str
+    name: str
+
+
+@dataclass(eq=False)
+class Made:
+    """What a call would have made."""
+
+    of: Any
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+    items: dict[Any, Any] = field(default_factory=dict)
+    members: list[Any] = field(default_factory=list)
+
+    def is_a(self, name: str) -> bool:
+        """Whether it is of a class of this name, in whatever module."""
+        return isinstance(self.of, Name) and self.of.name == name
+
+
+class _Mark:
+    """Where the arguments of an operation begin."""
+
+
+def parsed(data: bytes) -> Any:
+    """What a pickle describes. Raises SourceError for one that is broken, or does more than describe."""
+    if len(data) > _MOST_BYTES:
+        raise SourceError(f"A pickle of {len(data):,} bytes is not read; at most {_MOST_BYTES:,} are.")
+    reader = _Reader()
+    try:
+        for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
+            if count > _MOST_STEPS:
+                raise ValueError("too many steps")
+            if operation.name == "STOP":
+                return reader.stack.pop()
+            reader.step(operation.name, argument)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise SourceError(f"A pickle cannot be understood: {str(error)[:200]}.") from None
+    raise SourceError("A pickle is cut short.")
+
+
+class _Reader:
+    """The stack and the memory of a pickle's program."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.memory: dict[int, Any] = {}
+
+    def step(self, name: str, argument: Any) -> None:
+        """One operation. Raises KeyError for those that reach outside."""
+        if name in _NOTHING:
+            return
+        if name in _VALUES:
+            self.stack.append(argument)
+        elif name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name]())
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self.memory[int(argument)] = self.stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            self.stack.append(self.memory[int(argument)])
+        elif name == "MEMOIZE":
+            self.memory[len(self.memory)] = self.stack[-1]
+        elif name in ("GLOBAL", "INST"):
+            module, _, attribute = str(argument).partition(" ")
+            arguments = tuple(self._marked()) if name == "INST" else ()
+            known = Name(module, attribute)
+            self.stack.append(Made(known, arguments) if name == "INST" else known)
+        else:
+            _STEPS[name](self)
+
+    def _marked(self) -> list[Any]:
+        """All since the last mark."""
+        found: list[Any] = []
+        while not isinstance(top := self.stack.pop(), _Mark):
+            found.append(top)
+        return found[::-1]
+
+    def pop(self) -> None:
+        """Forget the last."""
+        self.stack.pop()
+
+    def pop_mark(self) -> None:
+        """Forget all since the mark."""
+        self._marked()
+
+    def twice(self) -> None:
+        """The last once more."""
+        self.stack.append(self.stack[-1])
+
+    def tuple_of(self, count: int | None = None) -> None:
+        """The last so many, or all since the mark."""
+        taken = self._marked() if count is None else [self.stack.pop() for _ in range(count)][::-1]
+        self.stack.append(tuple(taken))
+
+    def list_of(self) -> None:
+        """All since the mark."""
+        self.stack.append(self._marked())
+
+    def dict_of(self) -> None:
+        """Pairs since the mark."""
+        taken = self._marked()
+        self.stack.append(dict(zip(taken[::2], taken[1::2], strict=True)))
+
+    def append(self) -> None:
+        """The last, to the list before it."""
+        self._extend([self.stack.pop()])
+
+    def appends(self) -> None:
+        """All since the mark, to the list before it."""
+        self._extend(self._marked())
+
+    def _extend(self, values: list[Any]) -> None:
+        target = self.stack[-1]
+        (target.members if isinstance(target, Made) else target).extend(values)
+
+    def set_item(self) -> None:
+        """A pair, to the mapping before it."""
+        value, key = self.stack.pop(), self.stack.pop()
+        self._update({key: value})
+
+    def set_items(self) -> None:
+        """Pairs since the mark, to the mapping before them."""
+        taken = self._marked()
+        self._update(dict(zip(taken[::2], taken[1::2], strict=True)))
+
+    def _update(self, values: dict[Any, Any]) -> None:
+        target = self.stack[-1]
+        (target.items if isinstance(target, Made) else target).update(values)
+
+    def name(self) -> None:
+        """A name, from two texts."""
+        attribute, module = self.stack.pop(), self.stack.pop()
+        self.stack.append(Name(str(module), str(attribute)))
+
+    def call(self) -> None:
+        """A note of a call."""
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if isinstance(function, Name) and function.name == "_reconstructor" and arguments:
+            function, arguments = arguments[0], ()  # how old pickles make an object
+        self.stack.append(Made(function, tuple(arguments)))
+
+    def call_named(self) -> None:
+        """A note of a call with named arguments."""
+        named, arguments, function = self.stack.pop(), self.stack.pop(), self.stack.pop()
+        self.stack.append(Made(function, tuple(arguments), items=dict(named)))
+
+    def object_of(self) -> None:
+        """A note of a call, of all since the mark."""
+        function, *arguments = self._marked()
+        self.stack.append(Made(function, tuple(arguments)))
+
+    def build(self) -> None:
+        """A note of a state."""
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if not isinstance(target, Made):
+            raise ValueError("a state without an object")
+        target.state = state
+
+
+_NOTHING = {"PROTO", "FRAME"}
+_VALUES = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+}
+_CONSTANTS: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "MARK": _Mark,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_LIST": list,
+    "EMPTY_SET": list,
+    "EMPTY_DICT": dict,
+}
+_STEPS: dict[str, Callable[[_Reader], None]] = {
+    "POP": _Reader.pop,
+    "POP_MARK": _Reader.pop_mark,
+    "DUP": _Reader.twice,
+    "TUPLE": _Reader.tuple_of,
+    "TUPLE1": lambda reader: reader.tuple_of(1),
+    "TUPLE2": lambda reader: reader.tuple_of(2),
+    "TUPLE3": lambda reader: reader.tuple_of(3),
+    "LIST": _Reader.list_of,
+    "FROZENSET": _Reader.tuple_of,
+    "DICT": _Reader.dict_of,
+    "APPEND": _Reader.append,
+    "APPENDS": _Reader.appends,
+    "ADDITEMS": _Reader.appends,
+    "SETITEM": _Reader.set_item,
+    "SETITEMS": _Reader.set_items,
+    "STACK_GLOBAL": _Reader.name,
+    "REDUCE": _Reader.call,
+    "NEWOBJ": _Reader.call,
+    "NEWOBJ_EX": _Reader.call_named,
+    "OBJ": _Reader.object_of,
+    "BUILD": _Reader.build,
+}
