@@ -27,7 +27,7 @@ def free_ports(count: int) -> list[int]:
 def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Program:
     """A program in a process group of its own; what it says goes to ``folder/log``.
 
-    It dies with this process, even if that is killed.
+    It dies with this process, even if that is killed; to be exact, with the thread that started it.
     """
     tied = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := shutil.which("setpriv")) else []
     with (folder / "log").open("ab") as log:

@@ -85,11 +85,10 @@ class Kafka:
     def _opened(self) -> _Opened:
         """What there is and what is read of it: pinned for as long as this source lives."""
         with Client(self.address).asking() as questions:
-            cluster, numbers = questions.partitions()
-            for mark in (self.start, self.end):
-                if isinstance(mark, Mapping):
-                    numbers = [number for number in numbers if number in mark]
-            first, last = _offsets(questions, numbers, "earliest"), _offsets(questions, numbers, "latest")
+            cluster, there = questions.partitions()
+            named = [mark for mark in (self.start, self.end) if isinstance(mark, Mapping)]
+            numbers = [number for number in there if all(number in mark for mark in named)]
+            first, last = _offsets(questions, there, "earliest"), _offsets(questions, there, "latest")
             starts = _offsets(questions, numbers, self.start, last)
             ends = _offsets(questions, numbers, self.end, last)
         for number in numbers:
@@ -99,7 +98,7 @@ class Kafka:
                     "are no longer there; start='earliest' begins with the oldest that is"
                 )
         spans = [Span(n, min(starts[n], last[n]), min(ends[n], last[n])) for n in numbers]
-        return _Opened(cluster, spans, [Span(n, first[n], last[n]) for n in numbers])
+        return _Opened(cluster, spans, [Span(n, first[n], last[n]) for n in there])
 
     @property
     def spans(self) -> Sequence[Span]:
