@@ -44,7 +44,9 @@ def flower(number: int, seed: int = 0) -> tuple[bytes, str, dict[str, object]]:
 
 
 def _colour(hue: float, saturation: float, value: float) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1, float(np.clip(saturation, 0, 1)), float(np.clip(value, 0, 1)))
+    red, green, blue = colorsys.hsv_to_rgb(
+        hue % 1, float(np.clip(saturation, 0, 1)), float(np.clip(value, 0, 1))
+    )
     return int(255 * red), int(255 * green), int(255 * blue)
 
 
@@ -89,7 +91,9 @@ def _ring(
         brush.polygon(outline, fill=_shade(colour, chance.uniform(0.8, 1.1)), outline=_shade(colour, 0.65))
 
 
-def _daisy(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator) -> None:
+def _daisy(
+    brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator
+) -> None:
     """A few long round petals about a small eye."""
     count = int(chance.integers(8, 13))
     _ring(brush, middle, count, (0.15 * radius, radius, 0.17 * radius, 0.1), colour, chance)
@@ -97,7 +101,9 @@ def _daisy(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Col
     _disc(brush, middle, radius * chance.uniform(0.2, 0.27), eye)
 
 
-def _sunflower(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator) -> None:
+def _sunflower(
+    brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator
+) -> None:
     """Many short pointed petals about a large dotted disc."""
     count = int(chance.integers(16, 24))
     _ring(brush, middle, count, (0.45 * radius, radius, 0.14 * radius, 0.9), colour, chance)
@@ -109,7 +115,9 @@ def _sunflower(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour:
         _disc(brush, place, 0.045 * radius, _shade(disc, 0.6 if i % 2 else 1.35))
 
 
-def _dandelion(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator) -> None:
+def _dandelion(
+    brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator
+) -> None:
     """A ball of thin rays, each with a tuft."""
     for _ in range(int(chance.integers(70, 110))):
         angle, reach = chance.uniform(0, 2 * math.pi), radius * math.sqrt(chance.uniform(0.25, 1.0))
@@ -121,7 +129,9 @@ def _dandelion(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour:
     _disc(brush, middle, 0.09 * radius, _shade(colour, 0.55))
 
 
-def _rose(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator) -> None:
+def _rose(
+    brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator
+) -> None:
     """Broad petals in layers that turn inwards, to a spiral."""
     turn = chance.uniform(0, 2 * math.pi)
     for layer, size in enumerate((1.0, 0.78, 0.57, 0.38)):
@@ -140,12 +150,16 @@ def _rose(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colo
     brush.line(spiral, fill=_shade(colour, 0.4), width=2)
 
 
-def _tulip(brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator) -> None:
+def _tulip(
+    brush: ImageDraw.ImageDraw, middle: Point, radius: float, colour: Colour, chance: np.random.Generator
+) -> None:
     """A cup of three pointed petals on a stem, seen from the side."""
     up = -math.pi / 2 + chance.normal(0, 0.35)
     green = _colour(chance.uniform(0.24, 0.4), chance.uniform(0.4, 0.9), chance.uniform(0.25, 0.7))
     foot = _around(middle, up, -0.7 * radius)
-    brush.line([foot, _around(foot, up, -1.6 * radius, chance.normal(0, 6))], fill=green, width=int(0.14 * radius))
+    brush.line(
+        [foot, _around(foot, up, -1.6 * radius, chance.normal(0, 6))], fill=green, width=int(0.14 * radius)
+    )
     for side, shade in ((-1, 0.8), (1, 0.9), (0, 1.05)):
         lean = up + side * chance.uniform(0.22, 0.36)
         reach = radius * (1.75 if side else 1.55) * chance.uniform(0.95, 1.05)

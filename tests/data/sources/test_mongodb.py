@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -212,6 +213,53 @@ def test_ids_are_found_without_decoding(ids: list[Any]) -> None:
     found = [id_of(raw, at) for at in offsets(raw)[:-1]]
     assert repr(found) == repr(ids)
     assert repr(last_id(raw)) == repr(ids[-1])
+
+
+VALUES = st.one_of(
+    st.none(), st.integers(-(2**63), 2**63 - 1).map(Int64), st.integers(-9, 9), st.floats(),
+    st.text(max_size=20), st.binary(max_size=20), st.booleans(), st.just(KEY), st.just(NOON), st.just(Binary.from_uuid(UUID_4)),
+    st.just({}), st.just({"in": 5}), st.just([1, 2]), st.just(Decimal128("1.5")), st.just(Regex("x")),
+)  # fmt: skip
+TYPICAL: dict[str, Any] = {
+    "_id": KEY, "n": 1, "x": 1.5, "text": "größe, and more than twelve bytes", "bytes": b"x" * 13,
+    "yes": True, "at": NOON, "other": KEY, "o": {"in": 3, "deep": {"t": "é"}, "last": 2.5}, "list": ["a"],
+    "d": Decimal128("0.25"),
+}  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_all_at_once_is_as_one_by_one(data: st.DataObject) -> None:
+    """Documents that lack fields, have others, in another order, of other types: the same rows and faults."""
+    odd = st.dictionaries(st.sampled_from([*TYPICAL, "else"]), VALUES, max_size=4)
+    documents = []
+    for i in range(data.draw(st.integers(1, 6))):
+        document = {**TYPICAL, "_id": ObjectId(f"{i:024x}"), **data.draw(odd)}
+        for name in data.draw(st.sets(st.sampled_from(list(TYPICAL)[1:]), max_size=3)):
+            del document[name]
+        names = data.draw(st.permutations(list(document))) if data.draw(st.booleans()) else list(document)
+        documents.append({name: document[name] for name in dict.fromkeys(["_id", *names])})
+    columns = decide([TYPICAL], {}, "here")
+    raw = b"".join(map(bson.encode, documents))
+    quick, slow = (Reader(columns, True, "here", BadRows("quarantine")) for _ in range(2))
+    rows = [row for batch in quick.batches(raw) for row in batch.to_pylist()]
+    places = offsets(raw)
+    expected = slow._one_by_one(raw, [*pairwise(places)])[0].to_pylist()
+    assert repr(rows) == repr(expected)
+    assert quick.bad.rows == slow.bad.rows
+
+
+def test_like_documents_are_not_decoded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reader, "_one_by_one", None)
+    documents = [{**TYPICAL, "_id": ObjectId(f"{i:024x}"), "n": i} for i in range(20_000)]
+    for i, name in enumerate([*TYPICAL][2:]):  # a field may be missing, or null
+        del documents[i][name]
+        documents[-i - 1][name] = None
+    columns = decide(documents[:20], {}, "here")
+    reader = Reader(columns, True, "here", BadRows())
+    batches = list(reader.batches(b"".join(map(bson.encode, documents))))
+    assert sum(batch.num_rows for batch in batches) == 20_000
+    assert batches[0].to_pylist()[100]["text"] == TYPICAL["text"]
 
 
 # What is handed to the server

@@ -173,7 +173,7 @@ class MongoDb:
     def _batches(
         self, partition: Partition, wanted: list[str], pushed: Filter, skip: int
     ) -> Iterator[RecordBatch]:
-        chosen = [self.columns[name] for name in wanted]
+        chosen = [column for name, column in self.columns.items() if name in set(wanted)]
         whole = len(chosen) == len(self.columns) or self.bad.on_bad == "quarantine"
         whole = whole or not all(column.can_be_asked for column in chosen)
         reader = Reader(list(self.columns.values()) if whole else chosen, whole, repr(self), self.bad)

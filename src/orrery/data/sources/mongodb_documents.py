@@ -8,16 +8,22 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from orrery.aggregate import RecordBatch
 from orrery.data.quarantine import BadRows
 from orrery.data.sources.mongodb_bson import codec, id_of, offsets
+from orrery.data.sources.mongodb_columns import Batch, Tree, tree_of
 from orrery.data.sources.mongodb_types import Column, Document, Path
 from orrery.extras import require
 
 _AT_ONCE = 8_192
 _SOME = 50  # documents whose size is looked at
+
+Spans = Sequence[tuple[int, int]]
+"""Where documents begin, and where they end."""
 
 Fault = tuple[str | None, object, str]
 """What makes a document bad: the column, the value, the reason."""
@@ -42,11 +48,36 @@ class Reader:
         """The rows of a raw batch, without the bad ones, which are reported."""
         places = offsets(raw)
         for first in range(0, len(places) - 1, _AT_ONCE):
-            yield self._batch(raw, places[first : first + _AT_ONCE + 1])
+            some = places[first : first + _AT_ONCE + 1]
+            yield self._batch(raw[some[0] : some[-1]], [place - some[0] for place in some])
 
     def _batch(self, raw: bytes, places: list[int]) -> RecordBatch:
+        """All at once; those documents one by one that are not like the others."""
+        found = Batch(raw, places)
+        try:
+            found.read(self._tree)
+        except (pa.ArrowException, require("bson", "Reading MongoDB").errors.InvalidBSON):
+            found.ok[:] = False
+        odd = np.flatnonzero(~found.ok)
+        if len(odd) == found.rows:
+            return self._one_by_one(raw, [*pairwise(places)])[0]
+        arrays = [found.arrays[column.name] for column in self.columns]
+        even = pa.RecordBatch.from_arrays(arrays, schema=self.schema) if arrays else rows_only(found.rows)
+        if not len(odd):
+            return even
+        others, kept = self._one_by_one(raw, [(places[i], places[i + 1]) for i in odd.tolist()])
+        order: Any = np.argsort(np.concatenate([np.flatnonzero(found.ok), odd[kept]]))
+        both = pa.Table.from_batches([even.filter(pa.array(found.ok)), others]).take(order)
+        return both.combine_chunks().to_batches()[0] if both.num_rows else others
+
+    @cached_property
+    def _tree(self) -> Tree:
+        return tree_of(self.columns)
+
+    def _one_by_one(self, raw: bytes, spans: Spans) -> tuple[RecordBatch, NDArray[np.bool_]]:
+        """The rows of some documents without the bad ones, and which those are that are left."""
         faults: dict[int, Fault] = {}
-        found = _decoded(raw, places, faults)
+        found = _decoded(raw, spans, faults)
         if self.whole:
             for i, document in enumerate(found):
                 if fault := _strange(document, self._known):
@@ -59,10 +90,10 @@ class Reader:
                 faults.setdefault(i, (column.name, values[i], f"is not {column.type}"))
             arrays.append(array)
         for i in sorted(faults):
-            self.bad.report(f"{self.place} _id {id_of(raw, places[i])!r}", 0, *faults[i])
-        count = len(places) - 1
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema) if arrays else rows_only(count)
-        return batch.filter(pa.array([i not in faults for i in range(count)])) if faults else batch
+            self.bad.report(f"{self.place} _id {id_of(raw, spans[i][0])!r}", 0, *faults[i])
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema) if arrays else rows_only(len(spans))
+        kept = np.array([i not in faults for i in range(len(spans))], np.bool_)
+        return batch.filter(pa.array(kept)), kept
 
     @cached_property
     def _known(self) -> dict[str, Any]:
@@ -97,21 +128,21 @@ def decoded(documents: Sequence[bytes]) -> list[Document]:
     """Documents of a sample; without those that are no BSON."""
     raw = b"".join(documents)
     faults: dict[int, Fault] = {}
-    found = _decoded(raw, offsets(raw), faults)
+    found = _decoded(raw, [*pairwise(offsets(raw))], faults)
     return [document for i, document in enumerate(found) if i not in faults]
 
 
-def _decoded(raw: bytes, places: list[int], faults: dict[int, Fault]) -> list[Document]:
+def _decoded(raw: bytes, spans: Spans, faults: dict[int, Fault]) -> list[Document]:
     """The documents; one that is no BSON is empty, and a fault."""
     bson = require("bson", "Reading MongoDB")
     options = codec()
     try:
-        found: list[Document] = bson.decode_all(raw[places[0] : places[-1]], options)
+        found: list[Document] = bson.decode_all(b"".join(raw[start:end] for start, end in spans), options)
         return found
     except bson.errors.InvalidBSON:
         pass
     found = []
-    for i, (start, end) in enumerate(pairwise(places)):
+    for i, (start, end) in enumerate(spans):
         try:
             found.append(bson.decode(raw[start:end], options))
         except bson.errors.InvalidBSON as error:

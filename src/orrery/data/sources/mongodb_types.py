@@ -105,7 +105,7 @@ class Column:
             return all(value.is_integer() for value in found if type(value) is float)
         if pa.types.is_floating(self.type) and types - {float}:
             return all(abs(v) <= _EXACT or int(float(v)) == v for v in found if isinstance(v, int))
-        return not pa.types.is_nested(self.type) or all(_has_room(v, self.type) for v in map(plain, found))
+        return not _has_structs(self.type) or all(_has_room(v, self.type) for v in map(plain, found))
 
 
 def plain(value: Any) -> Any:
@@ -117,7 +117,7 @@ def _special(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [plain(each) for each in value]
+        return value if set(map(type, value)) <= _PLAIN else [plain(each) for each in value]
     change = _changes().get(type(value).__name__)
     if change is not None:
         return change(value)
@@ -148,6 +148,10 @@ def _as_json(value: Any) -> str:
     return str(text.dumps(value, json_options=text.CANONICAL_JSON_OPTIONS))
 
 
+def _has_structs(kind: Any) -> bool:
+    return pa.types.is_struct(kind) or any(_has_structs(kind.field(i).type) for i in range(kind.num_fields))
+
+
 def _has_room(value: Any, kind: Any) -> bool:
     """Whether a nested type has a place for every field of a value: Arrow would drop the others."""
     if isinstance(value, list) and pa.types.is_list(kind):
@@ -167,20 +171,25 @@ class _Seen:
 
 
 def decide(sample: Sequence[Document], types: Mapping[str, str], place: str) -> list[Column]:
-    """The columns of a sample of documents, in the order of their first appearance; pinned ones may follow.
+    """The columns of a sample of documents, in the order that the documents have; pinned ones may follow.
 
     Raises SchemaError where a column's values are of several sorts.
     """
     seen: dict[Path, _Seen] = {}
+    order: list[Path] = []
     whole = {name for name, kind in types.items() if kind.startswith("struct")}
     for document in sample:
+        before: Path | None = None
         for path, value in _walk(document, (), whole):
+            if path not in seen:
+                order.insert(0 if before is None else order.index(before) + 1, path)
+            before = path
             at = seen.setdefault(path, _Seen())
             if value is _DOCUMENT:
                 at.documents += 1
             else:
                 at.leaves.append(value)
-    columns = [_column(path, at, types, place) for path, at in seen.items() if _is_leaf(path, seen, place)]
+    columns = [_column(path, seen[path], types, place) for path in order if _is_leaf(path, seen, place)]
     known = {column.name for column in columns}
     if len(known) < len(columns):
         names = [column.name for column in columns]
