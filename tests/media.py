@@ -27,6 +27,7 @@ def clip(
     with av.open(file, "w", format=form) as container:
         stream = container.add_stream("mpeg4", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.gop_size = 12
         count = round(seconds * rate)
         for i in range(count):
             pixels = np.full((height, width, 3), shade * (i + 1) // count, np.uint8)

@@ -181,11 +181,20 @@ def _cut_short(data: bytes) -> str:
                 cut = length not in _STREAMED and length > there
                 return f"it is cut short: {there:,} of {length:,} bytes are there" if cut else ""
             at += 8 + length + (length & 1)
-    if data[:4] == b"OggS":
-        last = data.rfind(b"OggS")
-        if last + 27 > len(data) or not data[last + 5] & _LAST_PAGE:
-            return "it is cut short: its last page is not there"
+    if data[:4] == b"FORM" and 8 + int.from_bytes(data[4:8], "big") > len(data):
+        return "it is cut short: fewer bytes are there than its header says"
+    if data[:4] == b"OggS" and not _ogg_ends(data):
+        return "it is cut short: its last page is not there"
     return ""
+
+
+def _ogg_ends(data: bytes) -> bool:
+    """Whether the last page is there, and whole (RFC 3533, 6)."""
+    last = data.rfind(b"OggS")
+    if last + 27 > len(data) or not data[last + 5] & _LAST_PAGE:
+        return False
+    lengths = data[last + 27 : last + 27 + data[last + 26]]
+    return last + 27 + len(lengths) + sum(lengths) <= len(data) and len(lengths) == data[last + 26]
 
 
 def _bad(data: bytes, reason: str) -> BadRowError:

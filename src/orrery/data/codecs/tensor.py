@@ -38,7 +38,7 @@ def encode(array: NDArray[Any]) -> bytes:
     if np.asarray(array).dtype.hasobject:
         raise SchemaError("An array of objects is no tensor: its bytes would be a pickle.")
     out = io.BytesIO()
-    np.lib.format.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array(out, np.asarray(array, order="C"), allow_pickle=False)
     return out.getvalue()
 
 
@@ -132,12 +132,13 @@ def from_arrow(column: Any) -> list[Any]:
     if not isinstance(column.type, pa.FixedShapeTensorType):
         found: list[Any] = column.to_pylist()
         return found
-    kind = column.type
-    order = kind.permutation or list(range(len(kind.shape)))
-    flat = column.storage.flatten() if not column.null_count else column.storage.drop_null().flatten()
-    numbers = flat.to_numpy(zero_copy_only=False).reshape(-1, *kind.shape)
-    turned = numbers.transpose(0, *(1 + axis for axis in order))
-    rows = iter(turned)
+    present = column.storage.drop_null() if column.null_count else column.storage
+    if column.type.permutation:
+        whole: Any = pa.ExtensionArray.from_storage(column.type, present)
+        numbers = whole.to_numpy_ndarray()
+    else:
+        numbers = present.flatten().to_numpy(zero_copy_only=False).reshape(-1, *column.type.shape)
+    rows = iter(numbers)
     return [next(rows) if valid else None for valid in column.is_valid().to_pylist()]
 
 

@@ -165,7 +165,8 @@ def _clip(container: Any, stream: Any) -> Clip:
         length = float(stream.duration * stream.time_base)
     else:
         length = (container.duration or 0) / 1_000_000
-    return Clip(stream.height, stream.width, float(stream.average_rate or 0), max(length, 0.0))
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    return Clip(stream.height, stream.width, rate, max(length, 0.0))
 
 
 @contextmanager
@@ -181,14 +182,16 @@ def _opened(data: bytes | BinaryIO, max_pixels: int) -> Iterator[tuple[Any, Any]
         cut = f"it is cut short: {missing:,} bytes are missing at its end"
     file.seek(0)
     try:
-        with av.open(file, format=form, options={"protocol_whitelist": ""}) as container:
+        options = {"protocol_whitelist": ""}
+        with av.open(file, format=form, options=options, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise _bad("it holds no pictures")
             stream = container.streams.video[0]
             context = stream.codec_context
             if context is None or context.width * context.height > max_pixels:
                 raise _bad(f"its frames are over the limit of {max_pixels:,} pixels, or of an unknown codec")
-            context.options = {**context.options, "max_pixels": str(max_pixels)}
+            # Decoders count their margins too; the frame itself is looked at again.
+            context.options = {**context.options, "max_pixels": str(4 * max_pixels + (1 << 18))}
             context.thread_count = 1  # our own threads decode side by side
             yield container, stream
             if missing:
