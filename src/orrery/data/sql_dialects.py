@@ -61,6 +61,8 @@ def translated(text: str, read: str, write: str, schemas: Mapping[str, Any]) -> 
         _rewrite(node, write)
     if write in _COLLATION:
         _collate(tree, schemas, write)
+    if write == "mysql":
+        _put_nulls(tree)
     try:
         return str(tree.sql(dialect=write, unsupported_level=sqlglot.ErrorLevel.RAISE))
     except (UnsupportedError, SqlglotError) as error:
@@ -151,6 +153,8 @@ def _rewrite(node: Any, write: str) -> None:
         node.set("typed", False)
         node.set("safe", True)  # by zero gives null
         node.set("this", exp.cast(node.left.copy(), "double"))
+        if write == "spark":  # sqlglot takes it to give null too, which it does no more
+            node.set("expression", exp.Nullif(this=node.right.copy(), expression=exp.Literal.number(0)))
     elif isinstance(node, exp.Avg) and not isinstance(node.this, exp.Cast):
         node.set("this", exp.cast(node.this.copy(), "double"))
     elif isinstance(node, (exp.Year, exp.Month, exp.Day, exp.Extract)):
@@ -160,6 +164,22 @@ def _rewrite(node: Any, write: str) -> None:
     elif isinstance(node, exp.Like) and write == "sqlite":
         pattern = exp.Literal.string(glob_of(node.expression.this))
         node.replace(exp.Glob(this=node.this.copy(), expression=pattern))
+
+
+def _put_nulls(tree: Any) -> None:
+    """Nulls where they belong, in words that MySQL knows: it has no ``nulls last``."""
+    for order in tree.find_all(exp.Order):
+        found = []
+        for term in order.expressions:
+            by, first, down = term.this, bool(term.args.get("nulls_first")), bool(term.args.get("desc"))
+            if isinstance(by, exp.Literal) and isinstance(order.parent, exp.Select):  # a column by its number
+                chosen = order.parent.expressions[int(by.this) - 1]
+                by = exp.column(exp.to_identifier(chosen.alias_or_name, quoted=True))
+            if first is down:  # MySQL takes a null for the least value
+                missing = exp.Is(this=by.copy(), expression=exp.Null())
+                found.append(exp.Ordered(this=missing, desc=first, nulls_first=not first))
+            found.append(exp.Ordered(this=by.copy(), desc=down, nulls_first=not down))
+        order.set("expressions", found)
 
 
 def _part_of_date(part: str, date: Any, write: str) -> Any:

@@ -28,6 +28,8 @@ _AS_TEXT = ("ENUM", "INTERVAL", "UNION", "BIT", "TIME WITH TIME ZONE")
 class DuckDb:
     """The rows of a query, or of one table (``schema.table`` too), of a DuckDB file; one part."""
 
+    dialect = "duckdb"
+
     def __init__(self, place: str, query: str | None = None, table: str | None = None) -> None:
         self.place = place
         self.query = query
