@@ -158,7 +158,8 @@ class _Reader:
         """A note of a call."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if isinstance(function, Name) and function.name == "_reconstructor" and arguments:
-            function, arguments = arguments[0], ()  # how old pickles make an object
+            function, _, base = arguments  # how old pickles make an object, from a tuple or from nothing
+            arguments = base if isinstance(base, tuple) else ()
         self.stack.append(Made(function, tuple(arguments)))
 
     def call_named(self) -> None:

@@ -37,16 +37,18 @@ def form_of(url: str) -> Write:
 def grouped(batches: Iterator[RecordBatch], most_bytes: int) -> Iterator[Any]:
     """The same rows as tables of about so many bytes, and of one row at least."""
     waiting: list[Any] = []
-    held = 0
+    held = 0.0
     for batch in batches:
-        fits = max(1, batch.num_rows * most_bytes // max(batch.nbytes, 1))
-        for start in range(0, batch.num_rows, fits):
-            piece = batch.slice(start, fits)
-            if waiting and held + piece.nbytes > most_bytes:
+        start, of_row = 0, max(batch.nbytes, 1) / max(batch.num_rows, 1)
+        while start < batch.num_rows:
+            fits = int((most_bytes - held) / of_row)
+            if waiting and fits < 1:
                 yield pa.Table.from_batches(waiting)
-                waiting, held = [], 0
-            waiting.append(piece)
-            held += piece.nbytes
+                waiting, held = [], 0.0
+                continue
+            waiting.append(batch.slice(start, max(fits, 1)))
+            start += waiting[-1].num_rows
+            held += waiting[-1].num_rows * of_row
     if waiting:
         yield pa.Table.from_batches(waiting)
 
