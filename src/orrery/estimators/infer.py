@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from orrery.data.codecs import audio, image, tensor, video
 from orrery.data.profile import ColumnProfile, Profile
-from orrery.features.forms import place_names
 from orrery.features.geo import is_number, place_pairs
+from orrery.features.nested import place_names
 from orrery.schema import Field, Kind, Schema
 
 MOST_CLASSES = 20
