@@ -25,6 +25,7 @@ from draw import flower
 from rich.console import Console
 
 import orrery as ory
+from orrery.display import Both
 from orrery.evaluation.gallery import gallery
 from orrery.features.image import Image
 from orrery.training.progress import bars
@@ -135,7 +136,7 @@ def learn(flowers: ory.Table, settings: argparse.Namespace) -> float:
     screen.print(
         f"accuracy [bold green]{accuracy:.4f}[/] on {report.rows} pictures: {report.save('report.html')}"
     )
-    page = gallery(model.predict(test), truth="label", title="Flowers").save("flowers.html")
+    page = gallery(model.predict(test), truth="label", title=Both("Flowers", "花卉")).save("flowers.html")
     screen.print(f"what it sees in each: {page}")
     return accuracy
 

@@ -217,7 +217,8 @@ def test_ids_are_found_without_decoding(ids: list[Any]) -> None:
 
 VALUES = st.one_of(
     st.none(), st.integers(-(2**63), 2**63 - 1).map(Int64), st.integers(-9, 9), st.floats(),
-    st.text(max_size=20), st.binary(max_size=20), st.booleans(), st.just(KEY), st.just(NOON), st.just(Binary.from_uuid(UUID_4)),
+    st.text(max_size=20), st.binary(max_size=20), st.booleans(), st.just(KEY), st.just(NOON),
+    st.just(Binary.from_uuid(UUID_4)),
     st.just({}), st.just({"in": 5}), st.just([1, 2]), st.just(Decimal128("1.5")), st.just(Regex("x")),
 )  # fmt: skip
 TYPICAL: dict[str, Any] = {
