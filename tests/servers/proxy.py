@@ -76,6 +76,7 @@ class Proxy:
             if answering in done and answering.result() and draw.random() < self.stall_share:
                 self.stalled += 1
                 asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
                 await there[0].read()  # silent until the client goes away
             elif answering in done and answering.result():
                 self.dropped += 1

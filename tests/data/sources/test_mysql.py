@@ -224,7 +224,7 @@ def test_rows_of_mariadb_come_once_each_through_a_bad_network(mariadb: MariaDb) 
             "select seq as id, seq / 2e0 as half, concat('name ', seq) as name from seq_1_to_200000"
         )
     with proxy(mariadb.port, 100_000, 3_000_000, delay_s=0.02, stall_share=0.1, seed=3) as bad:
-        table = read(through(mariadb, bad), table="many", parts=3, read_timeout_s=1.0)
+        table = read(through(mariadb, bad), table="many", parts=3, read_timeout_s=2.0)
         parts = read_parts(table)
         assert bad.dropped >= 3
     found = [row for part in parts for row in part["id"].to_pylist()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("orrery.data")
 _TIMEOUT_S = 15
+_PORT = 5432
 _BATCH_BYTES = 1 << 20
 _OPTIONS = "-c default_transaction_read_only=on -c timezone=UTC -c datestyle=ISO -c extra_float_digits=3"
 _SOON = ("starting up", "shutting down", "recovery", "too many", "terminating")
@@ -99,28 +101,23 @@ class Server:
         """
 
         def once() -> T:
-            with self._plain() as link, self._speaking(link, written):
+            with self._plain(written) as link:
                 return question(link)
 
         return answered(self.address, once)
 
     @contextmanager
-    def _plain(self) -> Iterator[Any]:
-        link = self._open(require("psycopg", "Reading PostgreSQL").connect)[0]
-        try:
-            with Silence(link.fileno(), self.read_timeout_s).limit():
-                yield link
-        finally:
-            link.close()
-
-    @contextmanager
-    def _speaking(self, link: Any, written: str) -> Iterator[None]:
+    def _plain(self, written: str) -> Iterator[Any]:
+        """A plain connection; what is said on it becomes Lost or SourceError."""
         psycopg = require("psycopg", "Reading PostgreSQL")
+        link = self._open(psycopg.connect)[0]
+        silence = Silence(link.fileno(), self.read_timeout_s)
         try:
-            yield
+            with link, silence.limit():
+                yield link
         except psycopg.Error as error:
-            said = self._said(error)
-            if link.broken:
+            said = self._silent if silence.found else self._said(error)
+            if silence.found or link.broken:
                 raise Lost(said) from None
             place = _place(written, error.diag.statement_position) if written else ""
             raise SourceError(f"{self.address}: {said}{place}", hint=_HINT) from None
@@ -156,7 +153,7 @@ class Server:
                 self._see(link, cursor, name, moment, silence)
             yield from self._fetched(cursor, query, silence)
         except errors as error:
-            said = f"silent for {self.read_timeout_s:g} s" if silence.found else self._said(error)
+            said = self._silent if silence.found else self._said(error)
             if silence.found or not _is_alive(link, silence, errors):
                 raise Lost(said) from None
             raise SourceError(f"{self.address}: {said}", hint=_HINT) from None
@@ -200,12 +197,16 @@ class Server:
         )
         url = self._url
         try:
-            return opened(lambda: connect(url))
+            return opened(lambda: connect(url), _ports(url))
         except errors as error:
             said = self._said(error)
             if "FATAL" in said and not any(word in said for word in _SOON):
                 raise SourceError(f"{self.address}: {said}", hint=_HINT) from None
             raise Lost(said) from None
+
+    @property
+    def _silent(self) -> str:
+        return f"silent for {self.read_timeout_s:g} s"
 
     def _said(self, error: BaseException) -> str:
         """What the server or the driver says, in one line, without the password and our own SQL."""
@@ -216,6 +217,15 @@ class Server:
 
 
 _HINT = "Is the server running, and may you read there?"
+
+
+def _ports(url: str) -> frozenset[int]:
+    """The ports that an address may lead to."""
+    parts = split(url)
+    asked = dict(parse_qsl(parts.query)).get("port", "")
+    named = [host.rpartition(":")[2] for host in parts.netloc.rpartition("@")[2].split(",")]
+    found = {int(text) for text in (*named, *asked.split(",")) if text.isdecimal()}
+    return frozenset(found or {int(os.environ.get("PGPORT", _PORT))})
 
 
 def _is_alive(link: Any, silence: Silence, errors: tuple[type[Exception], ...]) -> bool:

@@ -58,16 +58,16 @@ class Silence:
                 own.shutdown(socket.SHUT_RDWR)
 
 
-def opened(connect: Callable[[], T]) -> tuple[T, int | None]:
-    """What ``connect`` gives, and the number of the socket that it opened, where that can be told.
+def opened(connect: Callable[[], T], ports: frozenset[int]) -> tuple[T, int | None]:
+    """What ``connect`` gives, and the number of the socket that it opened to one of these ports.
 
-    It can where the system lists open files, unless other threads open sockets at the very moment.
+    None where the system does not list open files, or where others keep opening such sockets meanwhile.
     """
     for attempt in range(_TRIES):
         with _OPENING:
-            before = _sockets()
+            before = _sockets(ports)
             made = connect()
-            new = _sockets() - before
+            new = _sockets(ports) - before
         if len(new) == 1:
             return made, next(iter(new))[0]
         if attempt + 1 < _TRIES and new and hasattr(made, "close"):
@@ -77,8 +77,8 @@ def opened(connect: Callable[[], T]) -> tuple[T, int | None]:
     return made, None
 
 
-def _sockets() -> set[tuple[int, int]]:
-    """The connected sockets of this process: their numbers and inodes."""
+def _sockets(ports: frozenset[int]) -> set[tuple[int, int]]:
+    """The sockets of this process that are connected to these ports: their numbers and inodes."""
     found: set[tuple[int, int]] = set()
     for listing in (Path("/proc/self/fd"), Path("/dev/fd")):
         if not listing.is_dir():
@@ -86,16 +86,15 @@ def _sockets() -> set[tuple[int, int]]:
         for name in os.listdir(listing):  # noqa: PTH208 - names only, as the files change under us
             with suppress(OSError):
                 told = os.fstat(int(name))
-                if stat.S_ISSOCK(told.st_mode) and _is_connected(int(name)):
+                if stat.S_ISSOCK(told.st_mode) and _leads_to(int(name), ports):
                     found.add((int(name), told.st_ino))
         return found
     return found
 
 
-def _is_connected(number: int) -> bool:
+def _leads_to(number: int, ports: frozenset[int]) -> bool:
     with socket.socket(fileno=os.dup(number)) as own:
-        try:
-            own.getpeername()
-        except OSError:
-            return False
-        return True
+        peer = own.getpeername()
+    # A socket in the file system is named by its port: .s.PGSQL.5432
+    port = peer[1] if isinstance(peer, tuple) else os.fsdecode(peer).rpartition(".")[2]
+    return str(port) in map(str, ports)
