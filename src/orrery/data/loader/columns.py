@@ -6,8 +6,9 @@ share a matrix, row by row. Legend: n rows, w columns of a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,23 +56,34 @@ class Dense:
             out[places] = numbers.view(self.record)
             return
         done = 0
-        for batch in table.select(list(self.names)).to_batches(CHUNK_ROWS):
-            rows = np.ascontiguousarray(self.rows(batch)).reshape(-1).view(self.record)
-            out[places[done : done + batch.num_rows]] = rows
-            done += batch.num_rows
+        for rows in self._blocks([self._plain(table.column(name)) for name in self.names]):
+            out[places[done : done + len(rows)]] = rows
+            done += len(rows)
 
-    def rows(self, batch: Any) -> NDArray[Any]:
-        """The values [n, …] of a record batch that has these columns only."""
-        arrays = [plain(column) for column in batch.columns]
-        if any(array.null_count for array in arrays):
+    def _plain(self, column: Any) -> Any:
+        """A column as numbers that lie side by side. Raises SourceError where one is missing."""
+        if column.null_count:
             raise SourceError(
-                f"A value is missing in {listing(self.names)}, though the place says that none is.",
+                f"A value of {listing(self.names)} is missing, though the place says that none is.",
                 hint="Has it changed since it was opened?",
             )
+        if self.dtype.kind in "fiu" and not isinstance(column.type, pa.BaseExtensionType):
+            return column
+        return pa.chunked_array([plain(chunk) for chunk in column.chunks] or [plain(_none(column.type))])
+
+    def _blocks(self, plain_columns: list[Any]) -> Iterator[NDArray[Any]]:
+        """Records, some rows at a time: few where there are many columns, so that they stay in the cache."""
         if not self.names[1:]:
-            return values(arrays[0], self.dtype).reshape(batch.num_rows, *self.shape)
-        made = pa.RecordBatch.from_arrays(arrays, list(map(str, range(len(arrays)))))
-        return np.asarray(made.to_tensor(row_major=True))
+            for chunk in plain_columns[0].chunks:
+                yield values(chunk, self.dtype).reshape(-1).view(self.record)
+            return
+        table = pa.Table.from_arrays(plain_columns, self._numbered)
+        for batch in table.to_batches(CHUNK_ROWS):
+            yield np.asarray(batch.to_tensor(row_major=True)).reshape(-1).view(self.record)
+
+    @cached_property
+    def _numbered(self) -> list[str]:
+        return [str(i) for i in range(len(self.names))]
 
 
 @dataclass(frozen=True)
@@ -207,6 +219,10 @@ def dtype_of(kind: Any) -> np.dtype[Any] | None:
     if pa.types.is_time(kind):
         return np.dtype(f"timedelta64[{kind.unit}]")
     return None
+
+
+def _none(kind: Any) -> Any:
+    return pa.array([], kind)
 
 
 def plain(array: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -47,20 +48,37 @@ class Finish:
 
     def __call__(self, place: tuple[int, int], dense: Mapping[str, NDArray[Any]], rest: Any) -> Any:
         """A batch, from dense values by part and the other columns; ``place``: epoch and batch."""
-        rest = self.layout.schema.empty_table().select(list(self.layout.ragged)) if rest is None else rest
+        if rest is None and self.layout.ragged:
+            rest = self.layout.schema.empty_table().select(list(self.layout.ragged))
         if self.form in ("arrow", "pandas"):
             return self._arrow(dense, rest)
-        found = _by_column(self.layout, dense)
+        found = {name: dense[key] if j is None else dense[key][:, j] for name, key, j in self._dense_columns}
         for name in self.layout.ragged:
             if self.pictures is not None and name in self.pictures.sizes:
                 found[name] = self.pictures.decoded(name, rest.column(name), place[0], dense.get(ROW_NUMBER))
             else:
                 found |= _unpacked(name, rest.column(name))
-        if self.row_number is not None:
-            found[self.row_number] = dense[ROW_NUMBER].reshape(-1)
-        keys = ["features", *(key for n in self.layout.names for key in (n, f"{n}.valid")), self.row_number]
-        ordered = {key: found[key] for key in keys if key in found}
+        ordered = {key: found[key] for key in self._keys if key in found} if self.layout.ragged else found
         return _to_torch(ordered) if self.form == "torch" else ordered
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        """Everything that a batch may hold, in order."""
+        keys = ["features", *(key for n in self.layout.names for key in (n, f"{n}.valid"))]
+        return keys if self.row_number is None else [*keys, self.row_number]
+
+    @cached_property
+    def _dense_columns(self) -> list[tuple[str, str, int | None]]:
+        """Name, part and column of what is dense, in order."""
+        found: dict[str, tuple[str, str, int | None]] = {}
+        for part in self.layout.dense:
+            if part.key == ROW_NUMBER and self.row_number is not None:
+                found[self.row_number] = (self.row_number, ROW_NUMBER, 0)
+            elif part.matrix or not _is_matrix(part):
+                found[part.key] = (part.key, part.key, None)
+            else:
+                found |= {name: (name, part.key, j) for j, name in enumerate(part.names)}
+        return [found[key] for key in self._keys if key in found]
 
     def _arrow(self, dense: Mapping[str, NDArray[Any]], rest: Any) -> Any:
         found = {}
@@ -68,7 +86,7 @@ class Finish:
             for j, name in enumerate(part.names):
                 values = dense[part.key][:, j] if _is_matrix(part) else dense[part.key]
                 found[name] = _packed(values, self.layout.schema.field(name).type)
-        found |= {name: rest.column(name).combine_chunks() for name in self.layout.ragged}
+        found |= {name: rest.column(name) for name in self.layout.ragged}
         arrays = [_one(found[name]) for name in self.layout.names]
         schema = self.layout.schema
         if self.row_number is not None:
@@ -91,20 +109,9 @@ def _is_matrix(part: columns.Dense) -> bool:
     return part.matrix or part.key.startswith("\0")
 
 
-def _by_column(layout: Layout, dense: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for part in layout.dense:
-        values = dense[part.key]
-        if part.matrix or not _is_matrix(part):
-            found[part.key] = values
-        elif part.key != ROW_NUMBER:
-            found |= {name: values[:, j] for j, name in enumerate(part.names)}
-    return found
-
-
 def _to_torch(batch: dict[str, Any]) -> dict[str, Any]:
     torch = require("torch", "A loader of tensors")
-    made = {}
+    made: dict[str, Any] = {}
     for key, value in batch.items():
         if isinstance(value, Ragged):
             made[key] = Ragged(torch.from_numpy(value.values), torch.from_numpy(value.offsets))

@@ -254,14 +254,11 @@ class Run:
                 for slots, _ in taken:
                     self._arena.give(slots)
             self._wake.notify_all()
-        made = [
-            self.plan.finish(
-                (self._epoch, slab.batch + b),
-                {key: value[b * (high - low) : (b + 1) * (high - low)] for key, value in values.items()},
-                pa.concat_tables(ragged[b]).combine_chunks() if ragged[b] else None,
-            )
-            for b in range(slab.batches)
-        ]
+        made, width = [], high - low
+        for b in range(slab.batches):
+            dense = {key: value[b * width : (b + 1) * width] for key, value in values.items()}
+            rest = pa.concat_tables(ragged[b]).combine_chunks() if ragged[b] else None
+            made.append(self.plan.finish((self._epoch, slab.batch + b), dense, rest))
         with self._wake:
             self._slabs[slab.number] = made
             self._wake.notify_all()
