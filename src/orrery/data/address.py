@@ -94,7 +94,7 @@ def source_of(place: Any, options: dict[str, Any], kinds: Mapping[str, Any]) -> 
     if options.get("connection") and text.partition("://")[0].lower() in remote.PACKAGES:
         text = remote.with_connection(text, options["connection"])
         options = {name: value for name, value in options.items() if name != "connection"}
-    kind = kind_of(text)
+    kind = "logs" if "pattern" in options and _may_be_log(text) else kind_of(text)
     source = _class_of(kind)
     if kinds and "kinds" in inspect.signature(source).parameters:
         options = {"kinds": {name: str(kind) for name, kind in kinds.items()}, **options}
@@ -129,6 +129,13 @@ def kind_of(place: str) -> str:
 def _of_scheme(scheme: str) -> str | None:
     """A driver may be named behind a plus: ``mysql+pymysql``."""
     return SCHEMES.get(scheme) or SCHEMES.get(scheme.partition("+")[0])
+
+
+def _may_be_log(place: str) -> bool:
+    """A log may be called anything (``syslog``, ``access_log.1``) that no other kind of file is called."""
+    scheme, _, rest = place.partition("://")
+    known = not rest or scheme == "file" or remote.is_known(scheme)
+    return known and _by_ending(place.partition("?")[0] if rest else place) in (None, "text")
 
 
 def _by_ending(name: str) -> str | None:

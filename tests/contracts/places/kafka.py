@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from tests.contracts.rows import ARROW, NAMES, SIZE, arrow_of
+from tests.contracts.rows import ARROW, NAMES, arrow_of
 from tests.servers.kafka import Kafka
 
 from orrery.data.payloads import arrow
@@ -17,7 +17,7 @@ from orrery.data.payloads.payload import Payload
 from orrery.data.steps import empty
 from orrery.data.table import Table, read
 
-JSON = Json(types={"id": "int64", SIZE: "double", "城市 é": "string"})
+JSON = Json(types=dict(zip(NAMES, ("int64", "double", "string"), strict=True)))
 
 
 def place_json(rows: list[dict[str, Any]], server: Kafka) -> Table:

@@ -12,6 +12,7 @@ KINDS = {
     "delta": "orrery.data.sources.delta:Delta",
     "iceberg": "orrery.data.sources.iceberg:Iceberg",
     "text": "orrery.data.sources.text:Text",
+    "logs": "orrery.data.sources.logs:Logs",
     "images": "orrery.data.sources.images:Images",
     "audio": "orrery.data.sources.audio:Sounds",
     "video": "orrery.data.sources.video:Videos",
