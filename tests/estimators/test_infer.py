@@ -50,6 +50,7 @@ CASES: dict[str, tuple[Any, Kind | None]] = {
     "tensor": (tensor.to_arrow([np.full((2, 3), i) for i in range(N)]), Kind.TENSOR),
     "tensors of many shapes": (tensor.to_arrow([np.ones((2, 1 + i % 2)) * i for i in range(N)]), Kind.TENSOR),
     "npy": ([tensor.encode(np.full((2, 3), i)) for i in range(N)], Kind.TENSOR),
+    "picture with its path": ([{"bytes": png(i), "path": f"{i}.png"} for i in range(N)], Kind.IMAGE),
     "sound": ([audio.encode(tone(200 + i, 0.02), 8000) for i in range(N)], Kind.AUDIO),
     "video": ([clip(i, 16, seconds=0.2) for i in range(N)], Kind.VIDEO),
     "tags": ([[WORDS[i % 3]] * (i % 2) for i in range(N)], Kind.LABELS),

@@ -18,7 +18,7 @@ from orrery.data.as_of import AsOf
 from orrery.data.lineage import Traceable
 from orrery.data.loader.loader import Loader
 from orrery.data.loader.settings import Settings
-from orrery.data.pictures import Pictures
+from orrery.data.pictures import Pictures, checked_kinds
 from orrery.data.pipeline import Pipeline, build
 from orrery.data.quarantine import OnBad
 from orrery.data.reading import Readable
@@ -45,13 +45,14 @@ def read(
 
     Addresses: ``*.parquet``, ``*.csv[.gz]``, ``*.jsonl[.gz]``, ``*.arrow``, ``*.feather``, ``*.orc``,
     ``*.txt[.gz]`` (columns text, line), a glob or folder of them, a folder of pictures (columns image, label,
-    path), ``sqlite:///file.db`` and ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``.
+    path), of sounds (audio) or of videos (``frames_per_s=1``: a row per frame), ``sqlite:///file.db`` and
+    ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``.
     In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.
 
     ``kinds`` says what columns mean; ``on_bad`` whether a row that cannot be read stops the run or is set
-    aside (:meth:`Table.quarantined`), corrupt pictures in columns of kind ``image`` among them;
-    ``connection`` names the environment variable ``ORRERY_CONNECTION__<NAME>`` that holds the address with
-    its password (PostgreSQL, S3, HTTP). Files may lie behind ``s3://`` and ``https://``; folders named
+    aside (:meth:`Table.quarantined`), corrupt pictures, sounds and videos in columns of those kinds among
+    them; ``connection`` names the environment variable ``ORRERY_CONNECTION__<NAME>`` that holds the address
+    with its password (PostgreSQL, S3, HTTP). Files may lie behind ``s3://`` and ``https://``; folders named
     ``year=2024`` give their rows a column ``year``. Other options are the source's own: ``types`` …
 
     >>> read({"size": [3, 5], "kind": ["a", "b"]}).where("size > 3").to_rows()
@@ -63,9 +64,10 @@ def read(
     options = {**options, **{name: value for name, value in given.items() if value is not None}}
     table = place if isinstance(place, Table) else Table(source_of(place, options, kinds or {}))
     table = table.with_kinds(kinds) if kinds else table
-    pictures = tuple(name for name, kind in (kinds or {}).items() if kind == Kind.IMAGE)
-    if on_bad == "quarantine" and pictures:
-        table = Table(table.source, (*table.steps, Pictures(pictures, repr(table.source))))
+    looked_at = checked_kinds(kinds or {})
+    if on_bad == "quarantine" and looked_at:
+        step = Pictures(tuple(looked_at), repr(table.source), kinds=tuple(looked_at.values()))
+        table = Table(table.source, (*table.steps, step))
     return table
 
 
@@ -152,7 +154,7 @@ class Table(Readable, Traceable):
     def with_kinds(self, kinds: Mapping[str, str | Kind]) -> Table:
         """The same rows; some columns are said to mean something: ``{"zip": "category"}``."""
         for kind in kinds.values():
-            if kind not in list(Kind):
+            if kind not in [*Kind, "set"]:
                 raise SettingsError(f"There is no kind {str(kind)!r}. The kinds are {listing(Kind)}.")
         return self._then(Kinds(tuple((name, Kind(kind)) for name, kind in kinds.items())))
 
@@ -303,7 +305,8 @@ def _rebuilt(table: Table, step: dict[str, Any]) -> Table:
     if name == "union":
         return table.union(Table.from_dict(step["table"]))
     if name == "pictures":
-        checked = Pictures(tuple(step["columns"]), repr(table.source))
+        kinds = tuple(map(Kind, step.get("kinds", ())))
+        checked = Pictures(tuple(step["columns"]), repr(table.source), kinds=kinds)
         return Table(table.source, (*table.steps, checked))
     if name == "part":
         part = int(step.pop("part"))

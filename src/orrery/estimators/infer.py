@@ -118,7 +118,7 @@ def input_kind(field: Field, column: ColumnProfile, values: Sequence[object] = (
         return Kind.IMAGE if (column.pictures or 0.0) >= 0.5 else _bytes_kind(values)
     if _is_list(kind):
         return _list_kind(kind.value_type, column)
-    return _members_kind(kind)
+    return _members_kind(kind, values)
 
 
 _EXTENSIONS = {
@@ -143,8 +143,8 @@ def _bytes_kind(values: Sequence[object]) -> Kind | None:
     return None
 
 
-def _members_kind(kind: Any) -> Kind | None:
-    """Maps, and structs that are known: places, and tensors of many shapes."""
+def _members_kind(kind: Any, values: Sequence[object]) -> Kind | None:
+    """Maps, and structs that are known: places, tensors of many shapes, bytes beside their path."""
     if pa.types.is_map(kind):
         item = kind.item_type
         return Kind.MAP if _is_text(item) or is_number(item) or pa.types.is_boolean(item) else None
@@ -153,6 +153,8 @@ def _members_kind(kind: Any) -> Kind | None:
     members = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
     if len(members) == 2 and place_names(members) and all(map(is_number, members.values())):
         return Kind.GEO
+    if "bytes" in members and _is_bytes(members["bytes"]):
+        return _bytes_kind([v.get("bytes") for v in values if isinstance(v, dict)])
     return Kind.TENSOR if set(members) == {"data", "shape"} else None
 
 

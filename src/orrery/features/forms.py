@@ -177,6 +177,8 @@ def _text_values(values: Sequence[object]) -> list[str | None]:
 
 
 def _bytes_arrow(column: Any) -> list[bytes | None]:
+    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+        return _bytes_values(column.to_pylist())
     if not (
         pa.types.is_binary(column.type)
         or pa.types.is_large_binary(column.type)
@@ -188,7 +190,11 @@ def _bytes_arrow(column: Any) -> list[bytes | None]:
     return out
 
 
-def _to_bytes(value: Any) -> bytes:
+def _to_bytes(value: Any) -> bytes | None:
+    if isinstance(value, dict) and "bytes" in value:  # {"bytes", "path"}, as data sets are published
+        value = value["bytes"]
+        if value is None:
+            return None
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     raise TypeError

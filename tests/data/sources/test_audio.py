@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.media import tone
+from tests.media import clip, tone
 
-from orrery.data.codecs import audio
+from orrery.data.codecs import audio, tensor
 from orrery.data.table import read
 from orrery.errors import BadRowError
 
@@ -53,3 +54,15 @@ def test_bad_sounds_stop_or_are_set_aside(folder: Path) -> None:
     table = read(folder, on_bad="quarantine")
     assert table.count() == 6
     assert [Path(row["place"]).name for row in table.quarantined().to_rows()] == ["cut.flac", "text.mp3"]
+
+
+def test_corrupt_values_of_columns_are_set_aside_too() -> None:
+    sound, film = audio.encode(tone(300), 8000, "FLAC"), clip(90)
+    matrix = tensor.encode(np.zeros((2, 3)))
+    rows = [{"id": i, "call": sound, "film": film, "field": matrix} for i in range(6)]
+    rows[1]["call"], rows[2]["film"], rows[4]["field"] = sound[:900], film[: len(film) // 2], matrix[:-1]
+    rows[5]["call"] = None
+    table = read(rows, kinds={"call": "audio", "film": "video", "field": "tensor"}, on_bad="quarantine")
+    assert [row["id"] for row in table.select("id").to_rows()] == [0, 3, 5]
+    bad = [(row["line"], row["column"]) for row in table.quarantined().to_rows()]
+    assert bad == [(2, "call"), (3, "film"), (5, "field")]
