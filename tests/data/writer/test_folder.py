@@ -145,6 +145,7 @@ table.map(slow, table.schema).write(sys.argv[1], rows_per_file=1000)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["out/", "s3"])
 def test_a_killed_writer_leaves_nothing_that_is_taken_for_data(
     place: str, s3: S3, monkeypatch: pytest.MonkeyPatch

@@ -66,14 +66,16 @@ class Delta(Parquet):
 
     def _check_time(self, table: Any, asked: dt.datetime) -> None:
         """Raises SourceError for a time before the first version."""
-        written = next((one.get("timestamp") for one in table.history(1)), None)
-        if written is not None and int(written) > asked.timestamp() * 1000:
+        written = [int(one["timestamp"]) for one in table.history() if "timestamp" in one]
+        if written and min(written) > asked.timestamp() * 1000:
             raise SourceError(f"{files.shown(self.place)} had no rows yet at {self.time}.")
 
     def _check(self, table: Any) -> None:
         """Raises SourceError for a table that would be read wrongly."""
         mapped = table.metadata().configuration.get("delta.columnMapping.mode", "none")
         asked = set(table.protocol().reader_features or ()) - _READ - {"columnMapping"}
+        if '"variant"' not in table.schema().to_json():  # said of tables that have no such column too
+            asked = {name for name in asked if not name.startswith("variant")}
         if mapped != "none" or asked:
             what = (
                 f"maps its columns by {mapped}" if mapped != "none" else f"needs {', '.join(sorted(asked))}"
@@ -158,10 +160,10 @@ class Delta(Parquet):
         row = self._actions[path]
 
         def bounds(name: str) -> footer.Range | None:
-            count = int(row["num_records"] or -1)
             if f"partition.{name}" in row:
                 value = row[f"partition.{name}"]
-                return footer.Range(value, value, count if value is None else 0, count)
+                return footer.Range(value, value, int(value is None), 1)
+            count = -1 if row["num_records"] is None else int(row["num_records"])
             least, most = row.get(f"min.{name}"), row.get(f"max.{name}")
             if most is None or _is_cut(least) or _is_cut(most):
                 least = None

@@ -127,6 +127,8 @@ def _compared(tree: Any, bounds: Bounds, schema: Any) -> bool | None:
     if value is None or (isinstance(value, float) and isinstance(tree, (exp.GT, exp.GTE))):
         return None
     found = bounds(tree.this.name)
+    if found is not None and found.nulls == found.rows:
+        return True
     if found is None or found.least is None or not isinstance(found.least, _SORTS[type(value)]):
         return False
     return _COMPARED[type(tree)](value, found)

@@ -106,8 +106,11 @@ class Iceberg:
         return None if current is None else int(current.snapshot_id)
 
     def _scan(self, columns: Sequence[str] = ("*",), row_filter: Any = None) -> Any:
+        """Of an older snapshot with the columns that it had, of the newest with those of the table."""
         chosen = {} if row_filter is None else {"row_filter": row_filter}
-        return self._table.scan(selected_fields=tuple(columns), snapshot_id=self._snapshot, **chosen)
+        if self._snapshot != self._table.metadata.current_snapshot_id:
+            chosen["snapshot_id"] = self._snapshot
+        return self._table.scan(selected_fields=tuple(columns), **chosen)
 
     @cached_property
     def _arrow(self) -> Any:
@@ -193,8 +196,8 @@ class Iceberg:
         return " and ".join(part.text for part in parts if bound(part, self._arrow) is not None)
 
     def fingerprint(self) -> str:
-        """Of the table's own number and the snapshot's: a snapshot never changes."""
-        return stable_key(str(self._table.metadata.table_uuid), self._snapshot)
+        """Of the table's own number, the snapshot's and the columns: a snapshot never changes."""
+        return stable_key(str(self._table.metadata.table_uuid), self._snapshot, self._arrow.names)
 
     def to_dict(self) -> dict[str, Any]:
         """The address, and the snapshot that is read."""

@@ -73,7 +73,7 @@ class WebDataset(FileSource):
         for path in self.paths:
             for sample in self._samples(path, None, None):
                 for name, value in sample.items():
-                    found.setdefault(name, []).append(value)
+                    found.setdefault(name, []).append(None if isinstance(value, _Broken) else value)
                     size += len(value) if isinstance(value, bytes | str) else 64
                 count += 1
                 if count >= _SAMPLES or size >= _SAMPLE_BYTES:
@@ -256,5 +256,6 @@ def _value(data: bytes, last: str, kind: Any) -> Any:
             return float(text)
     except ValueError:
         return _Broken("is not UTF-8" if kind is None else f"is not {kind}")
-    whole = last in _NUMBERS if kind is None else pa.types.is_integer(kind)
-    return int(text) if whole and re.fullmatch(r"\s*-?\d{1,18}\s*", text) else text
+    if not (last in _NUMBERS if kind is None else pa.types.is_integer(kind)):
+        return text
+    return int(text) if re.fullmatch(r"\s*-?\d{1,18}\s*", text) else _Broken("is not a whole number")
