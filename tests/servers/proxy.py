@@ -28,6 +28,7 @@ class Proxy:
     connections: int = 0
     dropped: int = 0
     stalled: int = 0
+    answered_bytes: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, ready: threading.Event, over: asyncio.Event) -> None:
@@ -100,6 +101,7 @@ class Proxy:
                 if left is not None:
                     chunk = chunk[:left]
                     left -= len(chunk)
+                    self.answered_bytes += len(chunk)
                 writer.write(chunk)
                 await writer.drain()
                 if left == 0:
