@@ -38,7 +38,7 @@ EXTRA_OF = {
     "ray": "ray",
     "confluent_kafka": "kafka",
     "pymongo": "mongo",
-    "pymongoarrow": "mongo",
+    "bson": "mongo",
     "s3fs": "s3",
     "aiohttp": "http",
     "requests": "hdfs",

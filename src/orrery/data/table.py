@@ -46,13 +46,14 @@ def read(
     Addresses: ``*.parquet``, ``*.csv[.gz]``, ``*.jsonl[.gz]``, ``*.arrow``, ``*.feather``, ``*.orc``,
     ``*.txt[.gz]`` (columns text, line), a glob or folder of them, a folder of pictures (columns image, label,
     path), of sounds (audio) or of videos (``frames_per_s=1``: a row per frame), ``sqlite:///file.db`` and
-    ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``.
+    ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``,
+    ``mongodb://host/database/collection``.
     In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.
 
     ``kinds`` says what columns mean; ``on_bad`` whether a row that cannot be read stops the run or is set
     aside (:meth:`Table.quarantined`), corrupt pictures, sounds and videos in columns of those kinds among
     them; ``connection`` names the environment variable ``ORRERY_CONNECTION__<NAME>`` that holds the address
-    with its password (PostgreSQL, S3, HTTP). Files may lie behind ``s3://`` and ``https://``; folders named
+    with its password (databases, S3, HTTP). Files may lie behind ``s3://`` and ``https://``; folders named
     ``year=2024`` give their rows a column ``year``. Other options are the source's own: ``types`` …
 
     >>> read({"size": [3, 5], "kind": ["a", "b"]}).where("size > 3").to_rows()

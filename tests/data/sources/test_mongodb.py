@@ -396,6 +396,10 @@ def test_ranges_hold_each_document_once(
         for part, numbers in zip(ranges, read_, strict=True):
             after = part.after(keys[numbers[0]])
             assert [d["n"] for d in collection.find(after, sort=[("_id", 1)])] == numbers[1:]
+        order = [n for numbers in read_ for n in numbers]
+        for i in range(0, len(order), 7):  # all kinds in one range
+            after = Range().after(keys[order[i]])
+            assert [d["n"] for d in collection.find(after, sort=[("_id", 1)])] == order[i + 1 :]
 
 
 IDS = st.one_of(

@@ -9,7 +9,7 @@ from typing import Any
 
 from orrery.data.sources.mongodb_bson import last_id
 from orrery.data.sources.mongodb_filters import Filter, both
-from orrery.data.sources.mongodb_ranges import Range
+from orrery.data.sources.mongodb_ranges import Range, kind_of
 from orrery.errors import SourceError
 from orrery.extras import require
 
@@ -51,7 +51,7 @@ class Stream:
                 return
             except (errors.ConnectionFailure, errors.CursorNotFound) as error:
                 failures += 1
-                resumable = self.pipeline is None and self.keyed and self.part.kind is not None
+                resumable = self.pipeline is None and self.keyed and (last is None or kind_of(last[0]))
                 if not resumable or failures >= _TRIES or time.monotonic() - since > _PATIENCE_S:
                     raise _lost(error, shown, last) from None
 

@@ -21,7 +21,7 @@ KINDS = ("null", "number", "string", "object", "binData", "objectId", "bool", "d
 
 @dataclass(frozen=True)
 class Range:
-    """From one ``_id`` to before another, of one kind; without ends, all."""
+    """From one ``_id`` to before another, of one kind; without ends and a kind, all that there are."""
 
     kind: str | None = None
     low: Any = None
@@ -36,9 +36,10 @@ class Range:
 
     def after(self, last: Any) -> Filter:
         """What finds its documents that follow one of them."""
-        if isinstance(last, float) and math.isnan(last):  # sorted first, and nothing is greater than it
-            return self._between({"$gte": float("-inf")})
-        return self._between({"$gt": last})
+        nan = isinstance(last, float) and math.isnan(last)  # sorted first, and nothing is greater than it
+        rest = self._between({"$gte": float("-inf")} if nan else {"$gt": last})
+        later = [] if self.kind else KINDS[KINDS.index(str(kind_of(last))) + 1 :]
+        return {"$or": [rest, {"_id": {"$type": [*later, "maxKey"]}}]} if later else rest
 
     def _between(self, low: Filter) -> Filter:
         if self.high is None:
@@ -85,15 +86,15 @@ def kind_of(value: Any) -> str | None:
 def ranges(collection: Any, only: Filter, rows: int, parts: int) -> list[Range]:
     """All documents, cut in about ``parts``; each document is in exactly one range.
 
-    ``only`` is a filter that holds for all; ``rows`` about how many documents there are.
+    ``only`` is a filter that holds for all; ``rows`` is how many documents there are.
     """
-    step = max(1, -(-rows // parts))
-    kinds = _kinds(collection, only)
+    kinds = _kinds(collection, only) if parts > 1 else [None]
     if None in kinds:
-        return [Range(rows=count(collection, only))]
+        return [Range(rows=rows)]
+    step = -(-rows // parts)
     found = [part for kind in kinds for part in _cut(collection, only, kind, step)]
-    if len(kinds) > 1 and sum(part.rows or 0 for part in found) != count(collection, only):
-        return [Range(rows=count(collection, only))]  # an _id of a kind that has no range
+    if len(kinds) > 1 and sum(part.rows or 0 for part in found) != rows:
+        return [Range(rows=rows)]  # an _id of a kind that has no range
     return found
 
 
