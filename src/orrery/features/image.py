@@ -182,10 +182,9 @@ class Image(Feature):
     def _pixels(self, data: bytes) -> Pixels:
         height, width, channels = codec.size(data)
         height, width = within(height, width, self.largest)
-        x = codec.decode(
-            data, height=height, width=width, channels=self.channels or channels, resize=self.resize
-        )
-        return Pixels.of(x)
+        x = np.empty((height, width, self.channels or channels), np.uint8)
+        codec.decode_into(data, x, settings=codec.Decoding(self.resize))
+        return Pixels.of(x.transpose(2, 0, 1))
 
     def merge(self, left: Pictures, right: Pictures) -> Pictures:
         """Exact."""

@@ -61,21 +61,15 @@ DEFAULT = Decoding()
 
 
 def decode(
-    data: bytes,
-    *,
-    height: int,
-    width: int,
-    channels: int = 3,
-    max_pixels: int = MAX_PIXELS,
-    resize: Resize = "antialias",
+    data: bytes, *, height: int, width: int, channels: int = 3, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
-    """A picture as uint8 [c, h, w]: turned as its EXIF says, resized, on white; see :func:`decode_into`.
+    """A picture as uint8 [c, h, w], resized without aliasing; the rest is as :func:`decode_into` has it.
 
     >>> decode(encode_png(np.zeros((1, 4, 6), np.uint8)), height=2, width=3, channels=1).shape
     (1, 2, 3)
     """
     pixels = np.empty((height, width, channels), np.uint8)
-    decode_into(data, pixels, settings=Decoding(resize, max_pixels))
+    decode_into(data, pixels, settings=Decoding(max_pixels=max_pixels))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
