@@ -37,6 +37,8 @@ EXTRA_OF = {
     "pyspark": "spark",
     "ray": "ray",
     "confluent_kafka": "kafka",
+    "fastavro": "kafka",
+    "google": "kafka",
     "pymongo": "mongo",
     "bson": "mongo",
     "s3fs": "s3",
