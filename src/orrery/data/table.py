@@ -44,7 +44,7 @@ def read(
     """A table from an address, or from rows in memory.
 
     Addresses: ``*.parquet``, ``*.csv[.gz]``, ``*.jsonl[.gz]``, ``*.arrow``, ``*.feather``, ``*.orc``,
-    ``*.txt[.gz]`` (columns text, line), logs with ``pattern="%{COMBINEDAPACHELOG}"`` (grok), a glob or folder of them, a folder of pictures (columns image, label,
+    ``*.txt[.gz]`` (columns text, line), a glob or folder of them, a folder of pictures (columns image, label,
     path), of sounds (audio) or of videos (``frames_per_s=1``: a row per frame), ``sqlite:///file.db`` and
     ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``,
     ``mongodb://host/database/collection``.
