@@ -47,7 +47,8 @@ def read(
     ``*.txt[.gz]`` (columns text, line), a glob or folder of them, a folder of pictures (columns image, label,
     path), of sounds (audio) or of videos (``frames_per_s=1``: a row per frame), ``sqlite:///file.db`` and
     ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``,
-    ``mongodb://host/database/collection``.
+    ``mongodb://host/database/collection``, ``kafka://host/topic`` (with ``start=``, ``end=``, ``payload=``),
+    files of logs with a grok ``pattern=``.
     In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.
 
     ``kinds`` says what columns mean; ``on_bad`` whether a row that cannot be read stops the run or is set
