@@ -219,16 +219,14 @@ def _local(text: Any) -> Any:
 
 def _http(text: Any) -> Any:
     """``10/Oct/2000:13:55:36 -0700``, as web servers write it."""
-    moment = pc.strptime(pc.utf8_slice_codeunits(text, 0, 20), "%d/%b/%Y:%H:%M:%S", "s").cast(pa.int64())
-    digits = pc.utf8_slice_codeunits(text, 22, 26).cast(pa.int64())
-    away = pc.add(
-        pc.multiply(pc.divide(digits, 100), 3600),
-        pc.multiply(pc.subtract(digits, pc.multiply(pc.divide(digits, 100), 100)), 60),
-    )
-    behind = pc.equal(pc.utf8_slice_codeunits(text, 21, 22), pa.scalar("-"))
-    seconds = pc.add(moment, pc.if_else(behind, away, pc.negate(away)))
-    return seconds.cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("us", "UTC"))
+    text = pc.replace_substring_regex(text, r"^(\d\d)/(\w+)/(\d{4}):(\S+) ", r"\3-\2-\1T\4")
+    for name in pc.unique(pc.utf8_slice_codeunits(text, 5, 8)).drop_null().to_pylist():
+        number = _MONTHS.index(name) + 1 if name in _MONTHS else 0
+        text = pc.replace_substring(text, f"-{name}-", f"-{number:02}-", max_replacements=1)
+    return text.cast(pa.timestamp("us", "UTC"))
 
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _TIMES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "TIMESTAMP_ISO8601": (pa.timestamp("us", "UTC"), _iso),

@@ -27,16 +27,15 @@ def records(blocks: Iterable[bytes], begins: str | None) -> Iterator[list[Record
     """The records of a file, some at a time: lines that are not blank, or groups that ``begins`` starts."""
     waiting: list[Record] = []
     for found in _lines(blocks):
-        waiting += found
         if begins is None:
-            ready, waiting = [r for r in waiting if r.fault or r.text.strip()], []
+            ready = [record for record in found if record.fault or record.text.strip()]
         else:
-            joined = _joined(waiting, begins)
-            ready, waiting = joined[:-1], joined[-1:]  # the last may go on
+            joined = _joined([*waiting, *found], begins)
+            ready, waiting = [_closed(record) for record in joined[:-1]], joined[-1:]  # the last may go on
         for at in range(0, len(ready), _BATCH_ROWS):
             yield ready[at : at + _BATCH_ROWS]
     if waiting:
-        yield waiting
+        yield [_closed(record) for record in waiting]
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[list[Record]]:
@@ -69,19 +68,24 @@ def _line(number: int, text: bytes) -> Record:
 
 def _joined(lines: list[Record], begins: str) -> list[Record]:
     """Lines put together; those before the first beginning are a record of their own."""
-    starts = pc.match_substring_regex(pa.array([r.text for r in lines], pa.binary()), begins).to_pylist()
+    texts = pa.array([line.text for line in lines], pa.binary())
     groups: list[list[Record]] = []
-    for line, start in zip(lines, starts, strict=True):
-        if start or line.fault or not groups:
+    for line, starts in zip(lines, pc.match_substring_regex(texts, begins).to_pylist(), strict=True):
+        if starts or line.fault or (not groups and line.text.strip()):
             groups.append([line])
-        else:
+        elif groups:
             groups[-1].append(line)
-    return [record for group in groups if (record := _record(group)).fault or record.text]
+    return [_record(group) for group in groups]
 
 
 def _record(group: list[Record]) -> Record:
     head = group[0]
-    text = b"\n".join(line.text for line in group).rstrip()
-    if head.fault:
+    if head.fault or len(group) == 1:
         return head
+    text = b"\n".join(line.text for line in group)
     return Record(head.line, text[:1000], _TOO_LONG) if len(text) > MOST_BYTES else Record(head.line, text)
+
+
+def _closed(record: Record) -> Record:
+    """A record without the blank lines behind it."""
+    return record._replace(text=record.text.rstrip())

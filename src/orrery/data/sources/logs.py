@@ -9,11 +9,10 @@ from pathlib import PurePath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from orrery.aggregate import RecordBatch
 from orrery.data import cells, files, packed, remote
-from orrery.data.grok import Grok, compiled
+from orrery.data.grok import Bad, Grok, compiled
 from orrery.data.grok_patterns import BEGINS
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed
@@ -31,9 +30,10 @@ class Logs(FileSource):
     r"""Lines of log files by a grok pattern: ``read("access.log", pattern="%{COMBINEDAPACHELOG}")``.
 
     The pattern's columns, then ``_line`` (from 1) and ``_file``. ``patterns`` are expressions of one's own,
-    by name. Where a row has several lines, ``begins`` is the pattern of how the first begins; all others belong to
-    the one before. Lines that do not fit are bad rows, and can be read (``on_bad="quarantine"``); blank ones
-    are none. A glob such as ``syslog*`` reads the oldest first: ``syslog.2.gz``, ``syslog.1``, ``syslog``.
+    by name. Where a row has several lines, ``begins`` is the pattern of how the first begins; all others
+    belong to the one before. Lines that do not fit are bad rows, and can be read (``on_bad="quarantine"``);
+    blank ones are none. A glob such as ``syslog*`` reads the oldest first: ``syslog.2.gz``, ``syslog.1``,
+    ``syslog``.
 
     >>> from pathlib import Path
     >>> _ = Path("app.log").write_text("2026-01-02T03:04:05Z up in 12 ms\nhello\n")
@@ -116,24 +116,19 @@ class Logs(FileSource):
 
     def _batch(self, path: str, found: Sequence[Record]) -> RecordBatch:
         """The rows of some records; what is none is reported, with its line."""
-        for record in found:
-            if record.fault:
-                self.bad.report(path, record.line, None, _shown(record.text), record.fault)
-        found = [record for record in found if not record.fault]
-        text, wrong = cells.convert(pa.array([r.text for r in found], pa.binary()), pa.string())
-        for i in wrong:
-            self.bad.report(path, found[i].line, None, _shown(found[i].text), f"is not {self.encoding}")
+        texts = pa.array([None if record.fault else record.text for record in found], pa.binary())
+        text, undecoded = cells.convert(texts, pa.string())
         arrays, bad = self._grok.parse(text)
-        for i in sorted(bad.keys() - {*wrong}):
+        wrong = {*undecoded}
+        for i, record in enumerate(found) if bad else ():
+            if record.fault or i in wrong:
+                bad[i] = Bad(None, _shown(record.text), record.fault or f"is not {self.encoding}")
+        for i in sorted(bad):
             self.bad.report(path, found[i].line, *bad[i])
         lines = pa.array([record.line for record in found], pa.int64())
         arrays += [lines, pa.repeat(pa.scalar(path), len(found))]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
-        if not bad:
-            return batch
-        return batch.filter(
-            pc.invert(pc.is_in(pa.array(range(len(found))), pa.array([*bad, *wrong], pa.int64())))
-        )
+        return batch.filter(pa.array([i not in bad for i in range(len(found))])) if bad else batch
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -145,13 +140,13 @@ class Logs(FileSource):
         }
 
 
-def _age(path: str) -> tuple[str, str, int, str, str]:
-    """Sorts the files of one log by age: by date, or the higher number first; the log itself last."""
+def _age(path: str) -> tuple[str, str, bool, str, int]:
+    """Sorts the files of one log by age: by date, then the higher number first; the log itself last."""
     name = PurePath(remote.bare(path)).name
     parts = _ROTATED.fullmatch(name.removesuffix(packed.packing_of(name)))
     assert parts is not None
-    number = int(parts["number"] or 0)
-    return path[: len(path) - len(name)], parts["name"], -number, parts["date"] or "~", path
+    date = re.sub(r"\D", "", parts["date"] or "")
+    return path[: len(path) - len(name)], parts["name"], not date, date, -int(parts["number"] or 0)
 
 
 def _shown(text: bytes) -> str:
