@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orrery.evaluation.report import Report as Report
     from orrery.flow.flow import Flow as Flow
     from orrery.registry.load import load as load
+    from orrery.training.gang import gang as gang
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ _HOMES = {
     "read": "orrery.data.table",
     "Estimator": "orrery.estimators.estimator",
     "fit": "orrery.estimators.estimator",
+    "gang": "orrery.training.gang",
     "Model": "orrery.estimators.model",
     "Report": "orrery.evaluation.report",
     "Flow": "orrery.flow.flow",

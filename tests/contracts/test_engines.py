@@ -1,6 +1,6 @@
 """One suite over all engines: what a gang promises, wherever it runs. Gaps are in ``GAPS``, and counted.
 
-An engine that is not here yet (Spark, Ray) adds a line to ``ENGINES``; its gaps, with the reason, to ``GAPS``.
+An engine that is not here yet (Spark, Ray) adds a line to ``ENGINES``; its gaps, with reasons, to ``GAPS``.
 """
 
 from __future__ import annotations
@@ -211,8 +211,12 @@ def test_what_workers_print_is_kept_and_told_when_one_is_lost(engine: Engine, tm
         sys.stdout.write(f"here is {member.rank}\n")
         sys.stdout.flush()
         subprocess.run(["echo", "and a child"], check=True)
+        assert member.scratch is not None
         if member.rank == 1:
+            while not (member.scratch / "0").exists():
+                time.sleep(0.001)
             os._exit(7)
+        (member.scratch / "0").touch()
         time.sleep(60)
 
     with pytest.raises(WorkerError, match=r"ended by itself with exit code 7(.|\n)*here is 1\nand a child"):

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = dict(
         _command(
             "Models", "feedback", "What happened afterwards: outcomes, drift, retrain, promote, decisions."
         ),
+        _command("Models", "launch", "Run a training script of your own as several workers, unchanged."),
         _command("Flows", "check", "Find what is wrong with a flow before anything runs."),
         _command("Flows", "plan", "Say what a run would do, and why."),
         _command("Flows", "run", "Run a flow; what has not changed is reused."),

@@ -35,6 +35,11 @@ def fit(
     ignore: Annotated[list[str] | None, typer.Option(help="A column not to learn from.")] = None,
     weight: Annotated[str | None, typer.Option(help="A column that says how much each row counts.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    workers: Annotated[
+        str, typer.Option(help="How many learn together: a number, or auto: one for each GPU, or core.")
+    ] = "1",
+    engine: Annotated[str, typer.Option(help="Where they work.")] = "local",
+    exchange: Annotated[str, typer.Option(help="How they agree: allreduce, average, sharded.")] = "allreduce",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print every setting, inferred ones too.")
     ] = False,
@@ -61,8 +66,18 @@ def fit(
         return
     start = time.perf_counter()
     held = None if validation is None else open_table(validation, query, kind, options=option)
+    place: dict[str, Any] = {"engine": engine if workers != "1" else None, "exchange": exchange}
+    place["workers"] = int(workers) if workers.isdigit() else workers
     model = fit_model(
-        table, target, learner=learner, validation=held, kinds=pairs(kind, "kind"), seed=seed, **own, **chosen
+        table,
+        target,
+        learner=learner,
+        validation=held,
+        kinds=pairs(kind, "kind"),
+        seed=seed,
+        **place,
+        **own,
+        **chosen,
     )
     model.save(to)
     for note in model.notes:

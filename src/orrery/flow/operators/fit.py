@@ -22,6 +22,7 @@ def fit(
     kinds: Annotated[dict[str, str] | None, Column("table")] = None,
     features: list[Feature] | None = None,
     seed: int = 0,
+    workers: int = 1,
     weight: Annotated[str | None, Column("table")] = None,
     ignore: Annotated[list[str] | None, Column("table")] = None,
     context: Context = OUTSIDE,
@@ -36,6 +37,7 @@ def fit(
         kinds: What columns mean, where it cannot be told from them: image, category, text …
         features: What to learn from which columns; chosen by the kinds, unless given.
         seed: The same seed gives the same model.
+        workers: How many learn together on this machine.
         weight: A column that says how much each row counts.
         ignore: Columns not to learn from.
         context: What the run lends: observers, and a folder for unfinished work.
@@ -48,6 +50,7 @@ def fit(
         kinds=kinds,
         features=features,
         seed=seed,
+        workers=workers,
         observers=context.observers,
         folder=context.folder,
         weight=weight,

@@ -1,0 +1,132 @@
+"""A function of one's own as a gang: ``ory.gang(fn, workers=4, table=df)``.
+
+``fn(worker)`` runs in every worker. The workers have met: with torch installed, ``torch.distributed`` is
+ready, and ``DistributedDataParallel(net)`` is all that a training script needs besides ``worker.batches``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from orrery import settings
+from orrery.data.table import Table, read
+from orrery.engines.engine import Engine, Lost, Member
+from orrery.engines.find import engine_of
+from orrery.engines.job import Gang
+from orrery.engines.logs import followed
+from orrery.extras import available
+from orrery.spec import code_key, stable_key
+from orrery.training.stretches import deal
+from orrery.training.worker import Rows, Worker
+
+WARM = ("torch", "torch.distributed", "orrery.training.checkpoint")
+
+
+def gang(
+    fn: Callable[[Worker], Any],
+    *,
+    workers: int,
+    table: Any = None,
+    engine: Engine | str | None = None,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    restarts: int = 2,
+    deadline_s: float | None = None,
+    on_report: Callable[[int, Mapping[str, float]], object] | None = None,
+    on_print: Callable[[int, str], object] | None = None,
+) -> list[Any]:
+    """Run a function in several workers at once; what each of them returned, in the order of ranks.
+
+    ``table``: rows to learn from; each worker reads its part of them in place. ``folder`` keeps what
+    ``worker.save`` saves, and what the workers print: the same call goes on from there;
+    so does the gang by itself when a worker is lost, ``restarts`` times. ``on_report`` hears what
+    ``worker.report`` tells, ``on_print`` each printed line.
+    Raises SlotsError, WorkerError with the first failed worker's traceback, and DeadlineError.
+
+    >>> gang(lambda worker: worker.rank, workers=1)
+    [0]
+    """
+    place = engine_of(engine)
+    rows = None if table is None else table if isinstance(table, Table) else read(table)
+    data = None if rows is None else rows.fingerprint()
+    name = stable_key(getattr(fn, "__qualname__", ""), code_key(fn), data, workers, seed)
+    kept = Path(folder) if folder is not None else settings.home() / "gangs" / name
+    task = Task(fn, None if rows is None else deal(rows, workers), kept.absolute(), seed, settings.device())
+
+    def listen(rank: int, told: Any) -> None:
+        if on_report is not None and not isinstance(told, Lost):
+            on_report(rank, told)
+
+    job = Gang(
+        task,
+        workers,
+        restarts=restarts,
+        deadline_s=deadline_s,
+        listen=listen,
+        logs=kept / "logs",
+        warm=WARM if available("torch") else (),
+    )
+    plan = place.plan(job)
+    with followed(kept / "logs", workers, on_print) if on_print is not None else nullcontext():
+        returned: list[Any] = place.submit(plan).result()
+    if folder is None:
+        shutil.rmtree(kept, ignore_errors=True)
+    return returned
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker of the gang does."""
+
+    fn: Callable[[Worker], Any]
+    parts: list[Table] | None
+    folder: Path
+    seed: int
+    device: str
+
+    def __call__(self, member: Member) -> Any:
+        """Run inside a worker."""
+        with ExitStack() as stack:
+            device = "cpu"
+            meet: Callable[[], object] = _alone
+            if available("torch"):
+                from orrery.training.exchange.group import device_of, joined
+
+                device = device_of(self.device, member.local_rank)
+                if member.size > 1:
+                    from torch import distributed
+
+                    stack.enter_context(joined(member.meeting, member.rank, member.size, device))
+                    meet = distributed.barrier
+            rows = None if self.parts is None else _together(self.parts, member, meet)
+            worker = Worker(member, device, self.folder, rows, self.seed, meet)
+            return self.fn(worker)
+
+
+def _alone() -> None:
+    """There is nobody to wait for."""
+
+
+def _together(parts: Sequence[Table], member: Member, meet: Callable[[], object]) -> Rows:
+    """All rows, of which this worker reads its part; they lie beside each other on disk, mapped by all."""
+    own = parts[member.rank]
+    if member.scratch is None:
+        return Rows(own.to_arrow())
+    with pa.OSFile(str(member.scratch / f"rows-{member.rank}.arrow"), "wb") as file:
+        schema = own.empty().schema
+        with pa.ipc.new_file(file, schema) as writer:
+            for batch in own.batches():
+                writer.write_batch(batch)
+    meet()
+    tables = []
+    for rank in range(member.size):
+        with pa.memory_map(str(member.scratch / f"rows-{rank}.arrow")) as mapped:
+            tables.append(pa.ipc.open_file(mapped).read_all())
+    return Rows(pa.concat_tables(tables))
