@@ -98,9 +98,20 @@ def _find_remote(place: str, endings: Sequence[str]) -> dict[str, State | None]:
         except FileNotFoundError as error:
             _tell_refused(error, place)
     if not found:
+        if place.startswith(("s3://", "s3a://")):
+            _tell_bucket(system, path.partition("/")[0], place)
         raise SourceError(f"There is no file at {shown(place)}.")
     addresses = remote.addresses(system, found, place)
     return dict(sorted((addresses[path], State.of(info)) for path, info in found.items()))
+
+
+def _tell_bucket(system: Any, bucket: str, place: str) -> None:
+    """Raises SourceError where it is the bucket that is not there."""
+    with reading(place):
+        try:
+            system.ls(bucket)
+        except FileNotFoundError as error:
+            _tell_refused(error, place)
 
 
 @contextmanager

@@ -15,9 +15,8 @@ from orrery.data.sources.delta import Delta
 from orrery.data.table import Table, read
 from orrery.errors import SettingsError, SourceError
 
-FIRST = pa.table(
-    {"a": pa.array([1, 2, 3], pa.int64()), "city": ["Oslo", "New York", None], "x": [1.5, None, 2.5]}
-)
+A = pa.array([1, 2, 3], pa.int64())
+FIRST = pa.table({"a": A, "city": ["Oslo", "New York", None], "x": [1.5, None, 2.5]})
 
 
 @pytest.fixture

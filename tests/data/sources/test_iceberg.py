@@ -15,9 +15,8 @@ from pyiceberg.types import LongType
 from orrery.data.table import Table, read
 from orrery.errors import SettingsError, SourceError
 
-FIRST = pa.table(
-    {"a": pa.array([1, 2, 3], pa.int64()), "s": ["x", "y", None], "f": [1.0, float("nan"), None]}
-)
+A = pa.array([1, 2, 3], pa.int64())
+FIRST = pa.table({"a": A, "s": ["x", "y", None], "f": [1.0, float("nan"), None]})
 SECOND = pa.table({"a": pa.array([4], pa.int64()), "s": ["z"], "f": [0.5]})
 
 
@@ -77,7 +76,7 @@ def test_a_catalog_by_a_named_connection(table: Any, monkeypatch: pytest.MonkeyP
     found = read("iceberg://shop.sales", connection="catalog")
     assert found.count() == 3
     assert "secret" not in json.dumps(found.to_dict()) + repr(found)
-    with pytest.raises(SourceError, match="iceberg://shop.none"):
+    with pytest.raises(SourceError, match=r"iceberg://shop\.none"):
         read("iceberg://shop.none", connection="catalog").count()
     with pytest.raises(SettingsError, match="needs a catalog"):
         read("iceberg://shop.sales").count()

@@ -92,7 +92,11 @@ def steady(partition: Partition, batches: Iterator[RecordBatch]) -> Iterator[Rec
     if before is None or not files.is_local(path):
         yield from batches
         return
-    for batch in batches:
+    try:
+        for batch in batches:
+            files.unchanged(path, before, files.state(path))
+            yield batch
+    except Exception:  # which may come of the change
         files.unchanged(path, before, files.state(path))
-        yield batch
+        raise
     files.unchanged(path, before, files.state(path))
