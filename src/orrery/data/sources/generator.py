@@ -20,7 +20,7 @@ from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
 from orrery.data.sources.memory import Memory, is_rows, unaddressed
 from orrery.data.sources.plain import PlainSource, as_row, is_picture, plain, unwrapped
-from orrery.errors import SettingsError, SourceError
+from orrery.errors import OrreryError, SettingsError, SourceError
 from orrery.schema import Field, Kind, Schema, parse_type
 
 _LOOKED_AT = 1_000
@@ -55,7 +55,7 @@ class Generated(PlainSource):
     def _schema(self) -> Schema:
         items = self._items()
         try:
-            return schema_of(list(itertools.islice(items, _LOOKED_AT)), self.types)
+            return schema_of(_first(items), self.types)
         finally:
             _close(items)
 
@@ -98,13 +98,24 @@ class Spilled(PlainSource):
         self.types = dict(types or {})
         self.bad = BadRows(on_bad)
         self.most_bytes = most_bytes
+        self._failed: BaseException | None = None
 
     @cached_property
     def _file(self) -> Path:
-        """The scratch file with all rows."""
+        """The scratch file with all rows. What went wrong when they were put down goes wrong each time."""
+        if self._failed is not None:
+            raise self._failed
         folder = Path(tempfile.mkdtemp(prefix="orrery-rows-"))
         weakref.finalize(self, _remove, folder)
-        path = folder / "rows.arrow"
+        try:
+            self._put_down(folder / "rows.arrow")
+        except BaseException as error:
+            told = isinstance(error, OrreryError)
+            self._failed = error if told else SourceError(f"The rows of {self!r} were not read to the end.")
+            raise
+        return folder / "rows.arrow"
+
+    def _put_down(self, path: Path) -> None:
         once, schema = self._once()
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as out:
             for batch in once:
@@ -114,13 +125,12 @@ class Spilled(PlainSource):
                         f"The rows of {self!r} take more than {self.most_bytes:,} bytes of scratch space.",
                         hint="Give a function that makes them anew, read(lambda: rows()), or most_bytes=.",
                     )
-        return path
 
     def _once(self) -> tuple[Iterator[RecordBatch], Any]:
         if isinstance(self.place, pa.RecordBatchReader):
             schema = Schema.of(self.place.schema).arrow()
             return (batch.cast(schema) for batch in self.place), schema
-        first = list(itertools.islice(self.place, _LOOKED_AT))
+        first = _first(self.place)
         source = Generated(itertools.chain(first, self.place), self.types, self.bad.on_bad)
         source.bad, source.__dict__["_schema"] = self.bad, schema_of(first, self.types)
         return source.read(Partition(0)), source.schema().arrow()
@@ -170,6 +180,14 @@ def _close(items: Iterator[Any]) -> None:
     close: Callable[[], None] | None = getattr(items, "close", None)
     if close is not None:
         close()
+
+
+def _first(items: Iterator[Any]) -> list[Any]:
+    """The first rows; of those that come in blocks, the first block."""
+    first = list(itertools.islice(items, 1))
+    if first and not _is_block(first[0]):
+        first += itertools.islice(items, _LOOKED_AT - 1)
+    return first
 
 
 def _is_block(item: Any) -> bool:

@@ -102,7 +102,8 @@ class HuggingFaceStream(HuggingFace):
         if getattr(getattr(self.place, "_ex_iterable", None), "iter_arrow", None) is not None:
             yield from self.place.with_format("arrow").iter(_BATCH_ROWS)
             return
-        for batch in (self.place.decode(False) if schema is not None else self.place).iter(_BATCH_ROWS):
+        stored = self.place.decode(False) if self.place.features is not None else self.place
+        for batch in stored.iter(_BATCH_ROWS):
             yield pa.table(dict(batch), schema=schema)
 
     def partitions(self) -> Sequence[Partition]:

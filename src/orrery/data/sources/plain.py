@@ -174,10 +174,6 @@ def _batch(
     rows: Sequence[Mapping[str, Any]], schema: Any, known: set[str], place: str, line: int, bad: BadRows
 ) -> RecordBatch:
     wrong = set()
-    for i, row in enumerate(rows):
-        for name in row.keys() - known:
-            bad.report(place, line + i, str(name), row[name], "stands in a column that there is not")
-            wrong.add(i)
     arrays = []
     for field in schema:
         array, positions = column([row.get(field.name) for row in rows], field.type)
@@ -185,6 +181,10 @@ def _batch(
             bad.report(place, line + i, field.name, rows[i].get(field.name), f"is not {field.type}")
         wrong.update(positions)
         arrays.append(array)
+    for i, row in enumerate(rows):
+        for name in row.keys() - known:
+            bad.report(place, line + i, str(name), row[name], "stands in a column that there is not")
+            wrong.add(i)
     made = pa.RecordBatch.from_arrays(arrays, schema=schema) if arrays else bare(len(rows))
     return made.filter(pa.array([i not in wrong for i in range(len(rows))])) if wrong else made
 
