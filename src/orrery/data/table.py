@@ -46,7 +46,8 @@ def read(
     Addresses: ``*.parquet``, ``*.csv[.gz]``, ``*.jsonl[.gz]``, ``*.arrow``, ``*.feather``, ``*.orc``,
     ``*.txt[.gz]`` (columns text, line), a glob or folder of them, a folder of pictures (columns image, label,
     path), of sounds (audio) or of videos (``frames_per_s=1``: a row per frame), ``sqlite:///file.db`` and
-    ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``,
+    ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``, ``mysql://…``, ``mariadb://…``,
+    ``sqlalchemy+<any URL>`` (databases also with ``split_on=`` and ``parts=``, read in ranges of a key),
     ``mongodb://host/database/collection``, ``kafka://host/topic`` (with ``start=``, ``end=``, ``payload=``),
     files of logs with a grok ``pattern=``.
     In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.

@@ -149,6 +149,58 @@ def test_nothing_can_be_written(postgresql: Server) -> None:
         read(postgresql.url, query="select nextval('counting') as a").to_rows()
 
 
+def test_where_in_the_query_an_error_lies_is_told(postgresql: Server, things: Table) -> None:
+    query = "select i,\n  nope from shop.things"
+    with pytest.raises(SourceError, match=r'"nope" does not exist \(line 2, column 3 of the query\)'):
+        read(postgresql.url, query=query).count()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"table": "shop.things", "parts": 2}, "no single whole primary key"),
+        ({"table": "shop.things", "split_on": "f"}, "'f', which is double; allowed are whole numbers"),
+        ({"table": "shop.things", "split_on": "mood"}, "no column 'mood'"),
+        ({"query": "select 1 as a", "parts": 0}, "allowed is 1 or more"),
+    ],
+)
+def test_what_cannot_be_cut_is_told(
+    postgresql: Server, things: Table, settings: dict[str, str], says: str
+) -> None:
+    with pytest.raises(OrreryError, match=says):
+        read(postgresql.url, **settings).to_rows()  # type: ignore[arg-type]  # settings of the source
+
+
+@pytest.mark.parametrize("key", ["i", "n", "t", "d", "ts", "tz", 'weird " 名 😀'])
+def test_any_ordered_column_can_be_the_key(postgresql: Server, things: Table, key: str) -> None:
+    table = read(postgresql.url, table="shop.things", split_on=key, parts=3)
+    parts = table.source.partitions()
+    found = [row["i"] for part in parts for b in table.source.read(part, ["i"]) for row in b.to_pylist()]
+    expected = [1, 2, 3, 4, 5, None]
+    assert (found if key != "tz" else [*sorted(found[:5]), found[5]]) == expected
+    assert table.where("i > 2").select("i").to_rows() == [{"i": 3}, {"i": 4}, {"i": 5}] or key == "tz"
+    assert Table.from_dict({**table.to_dict(), "place": postgresql.url}).to_rows() == table.to_rows()
+
+
+def test_a_column_dropped_while_it_was_read_is_told(postgresql: Server) -> None:
+    with psycopg.connect(postgresql.url, autocommit=True) as link:
+        link.execute("create table moving (id int primary key, a int)")
+        table = read(postgresql.url, table="moving")
+        assert table.schema.names == ("id", "a")
+        link.execute("alter table moving drop column a")
+        with pytest.raises(SourceError, match=r'127.0.0.1:\d+/postgres: .*column "a" does not exist'):
+            table.to_rows()
+
+
+def test_a_query_that_fails_half_way_is_told_at_once(postgresql: Server) -> None:
+    query = "select 1 / (300000 - g) as a from generate_series(1, 400000) g"
+    batches = read(postgresql.url, query=query).batches(1000)
+    next(batches)
+    with pytest.raises(SourceError, match="division by zero"):
+        for _ in batches:
+            pass
+
+
 def test_a_server_that_goes_away_half_way_is_told() -> None:
     with running() as server:
         query = "select g, repeat('x', 1000) as x from generate_series(1, 2000000) g"

@@ -136,3 +136,20 @@ def test_large_pictures_come_few_at_a_time() -> None:
     sizes = [batch.nbytes for batch in table.source.read(table.source.partitions()[0])]
     assert sum(sizes) > 150_000_000
     assert max(sizes[1:]) < 70_000_000
+
+
+def test_parts_lose_and_double_nothing_and_bad_rows_keep_their_number() -> None:
+    rows = [(i, None if i % 50 == 0 else "x'é"[i % 3] * (i % 5), i) for i in range(200)]
+    place = database("create table t (id integer primary key, name text collate nocase, v)", rows)
+    whole = read(place).to_rows()
+    assert [row["id"] for row in whole] == list(range(200))
+    assert read(place, parts=4).to_rows() == whole
+    names = read(place, split_on="name", parts=4)
+    assert len(names.source.partitions()) > 2
+    assert sorted(row["id"] for row in names.to_rows()) == list(range(200))
+    link = sqlite3.connect("t.db")
+    link.execute("update t set v = 'bad' where id = 150")
+    link.commit()
+    link.close()
+    with pytest.raises(BadRowError, match=r"t.db:151: column 'v'"):
+        read(place, parts=4).to_rows()

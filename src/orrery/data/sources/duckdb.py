@@ -16,6 +16,8 @@ from orrery.data import conditions, files, sql
 from orrery.data.rowhash import RowsHash
 from orrery.data.rows import BATCH_ROWS, narrowed
 from orrery.data.source import Partition
+from orrery.data.sources.sql_database import Database
+from orrery.data.sources.sql_types import Column
 from orrery.data.sources.sqlite_types import quoted
 from orrery.errors import SettingsError, SourceError, did_you_mean
 from orrery.schema import Schema
@@ -25,7 +27,7 @@ _AS_TEXT = ("ENUM", "INTERVAL", "UNION", "BIT", "TIME WITH TIME ZONE")
 """DuckDB types of which Orrery keeps the text."""
 
 
-class DuckDb:
+class DuckDb(Database):
     """The rows of a query, or of one table (``schema.table`` too), of a DuckDB file; one part."""
 
     dialect = "duckdb"
@@ -55,43 +57,51 @@ class DuckDb:
             raise SourceError(f"{self.path}: {sql.first_line(error)}") from None
 
     @cached_property
-    def rows(self) -> str:
-        """The query whose rows are read."""
+    def _given(self) -> str:
+        """The query as the user means it."""
         if self.query is not None and self.table is not None:
             raise SettingsError("Both query= and table= were given; allowed is one.")
         if self.query is not None:
             return sql.own_query(self.query, "duckdb")
-        with self._open() as link:
-            found = link.execute(
-                "select case table_schema when 'main' then '' else table_schema || '.' end || table_name "
-                "from information_schema.tables where table_catalog = current_database() order by 1"
-            ).fetchall()
+        found = self._answers(
+            "select case table_schema when 'main' then '' else table_schema || '.' end || table_name "
+            "from information_schema.tables where table_catalog = current_database() order by 1"
+        )
         names = [name for (name,) in found]
         table = sql.chosen_table(self.table, names, str(self.path))
         return "select * from " + ".".join(quoted(part) for part in table.split("."))
 
     @cached_property
-    def _kept(self) -> str:
+    def rows(self) -> str:
         """The query, with the columns as Orrery keeps them."""
-        with self._open() as link:
-            found = link.execute(f"describe ({self.rows})").fetchall()
+        found = self._answers(f"describe ({self._given})")
         texts = [quoted(str(name)) for name, kind, *_ in found if str(kind).startswith(_AS_TEXT)]
         changed = ", ".join(f"cast({name} as varchar) as {name}" for name in texts)
-        return f"select * {f'replace ({changed}) ' if changed else ''}from ({self.rows})"
+        return f"select * {f'replace ({changed}) ' if changed else ''}from ({self._given})"
+
+    def _answers(self, query: str) -> Sequence[Sequence[Any]]:
+        with self._open() as link:
+            found: list[Any] = link.execute(query).fetchall()
+        return found
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """Each column's type, as Orrery keeps it."""
+        return {name: Column(kind) for name, kind in zip(self._arrow.names, self._arrow.types, strict=True)}
+
+    def _is_plain(self, condition: conditions.Condition) -> bool:
+        # Conditions are written in DuckDB's own language.
+        return True
 
     @cached_property
     def _arrow(self) -> Any:
         with self._open() as link:
-            found = link.sql(f"select * from ({self._kept}) limit 0").to_arrow_table().schema
+            found = link.sql(f"select * from ({self.rows}) limit 0").to_arrow_table().schema
         return Schema.of(found).arrow()
 
     def schema(self) -> Schema:
         """The columns."""
         return Schema.of(self._arrow)
-
-    def partitions(self) -> Sequence[Partition]:
-        """One part: all rows, in the order that DuckDB gives them."""
-        return [Partition(0)]
 
     def read(
         self,
@@ -105,8 +115,7 @@ class DuckDb:
         return narrowed(self._batches(wanted, self.pushed(where)), wanted, wanted, None, start)
 
     def _batches(self, wanted: list[str], where: str) -> Iterator[RecordBatch]:
-        asked = ", ".join(quoted(name) for name in wanted) or "true as one"
-        query = f"select {asked} from ({self._kept})" + (f" where {where}" if where else "")
+        query = self._asked([quoted(name) for name in wanted] or ["true as one"], where, {})
         schema = pa.schema([self._arrow.field(name) for name in wanted])
         with self._open() as link:
             for batch in link.sql(query).to_arrow_reader(BATCH_ROWS):
@@ -115,27 +124,17 @@ class DuckDb:
 
     def count(self, where: str | None) -> int | None:
         """Rows, counted by DuckDB."""
-        condition = f" where {self.pushed(where)}" if where is not None else ""
-        with self._open() as link:
-            return int(link.execute(f"select count(*) from ({self._kept}){condition}").fetchone()[0])
+        return int(self._answers(f"select count(*) from ({self.rows}) this{self._exact(where)}")[0][0])
 
-    def pushed(self, where: str | None) -> str:
-        """The whole condition: conditions are written in DuckDB's own language."""
-        if where is None:
-            return ""
-        return f"({conditions.parse(where, tuple(self._arrow.names)).sql('duckdb')})"
-
-    def ask(self, query: str, columns: tuple[str, ...], where: str | None) -> DuckDb:
+    def ask(self, query: str, columns: tuple[str, ...], where: str | None) -> DuckDb | None:
         """The same database, answering a query on ``this``."""
-        rows = f"select {', '.join(quoted(name) for name in columns)} from ({self._kept})"
-        if where is not None:
-            rows += f" where {self.pushed(where)}"
-        return DuckDb(self.place, query=sql.inlined(query, rows, "duckdb"))
+        asked = self._inlined(query, columns, where)
+        return DuckDb(self.place, query=asked) if asked is not None else None
 
     def fingerprint(self) -> str:
         """A hash of the rows; of a large database, of its file's size and time, and of the query."""
         if self.path.is_file() and self.path.stat().st_size > files.WHOLE:
-            return stable_key(files.fingerprint([str(self.path)]), self.rows)
+            return stable_key(files.fingerprint([str(self.path)]), self._given)
         seen = RowsHash(self.schema())
         for batch in self.read(Partition(0)):
             seen.add(batch)
