@@ -38,9 +38,11 @@ class Dialect:
     ) -> dict[str, Column]:
         """Each column of the query; ``declared`` are SQLAlchemy's types, if it is one table."""
         known = {name: sql_types.declared(kind) for name, kind in declared.items()}
-        result = link.exec_driver_sql(f"select * from ({rows}) this" + (" where 1 = 0" if known else ""))
+        told = bool(known) and all(kind is not None or name in types for name, kind in known.items())
+        result = self.stream(link, f"select * from ({rows}) this" + (" where 1 = 0" if told else ""))
         names = list(map(str, result.keys()))
-        first = result.cursor.fetchmany(_FIRST) if set(names) - set(known) - set(types) else []
+        first = [] if told else result.fetchmany(_FIRST)
+        self.close(result)
         return sql_types.decide(names, known, first, types, place)
 
     def stream(self, link: Any, query: str) -> Any:
