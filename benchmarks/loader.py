@@ -121,6 +121,9 @@ class _Pairs:
         for run in range(RUNS):
             told = [call() for call in ((one, other) if run % 2 == 0 else (other, one))]
             found.append((told[0], told[1]) if run % 2 == 0 else (told[1], told[0]))
+            print(
+                f"  {self.kind} beside {self.name}: {_told(found[-1][0])} | {_told(found[-1][1])}", flush=True
+            )
         return found
 
     def row(self, measure: str, rate: Rate, goal: float | None) -> dict[str, Any]:
@@ -146,6 +149,15 @@ class _Pairs:
             "peak_pss_mb": [max(t[i]["peak_mb"] for t in self.runs) for i in (0, 1)],
             "other_load": max(max(a["other_load"], b["other_load"]) for a, b in self.runs),
         }
+
+
+def _told(told: Told) -> str:
+    """A run in one line: rows per second and per CPU second in thousands, of each epoch; E; memory."""
+    rates = [
+        f"{e['rows'] / e['s'] / 1e3:,.0f}k/s ({e['rows'] / e['cpu_s'] / 1e3:,.0f}k/CPU s)"
+        for e in told["epochs"]
+    ]
+    return f"{', then '.join(rates)}, E {told['E']:.1f}, {told['peak_mb']:,.0f} MB, load {told['other_load']:.1f}"
 
 
 def _first(told: Told) -> float:

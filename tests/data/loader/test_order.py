@@ -42,6 +42,7 @@ def batches_of(order: Order, epoch: int) -> list[list[tuple[int, int]]]:
     return made
 
 
+@settings(deadline=None)
 @given(GROUPS, st.integers(1, 50), st.integers(1, 9), st.integers(16, 90), st.booleans(), st.booleans())
 def test_every_row_comes_once(
     rows: list[int], size: int, lanes: int, hold: int, shuffle: bool, drop_last: bool
@@ -59,6 +60,7 @@ def test_every_row_comes_once(
         assert seen == everything[: len(seen)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), max_size=40), st.integers(80, 200))
 def test_a_lane_never_holds_more_than_allowed(sizes: list[int], hold: int) -> None:
     arrived = 0
@@ -71,6 +73,7 @@ def test_a_lane_never_holds_more_than_allowed(sizes: list[int], hold: int) -> No
     assert arrived == sum(sizes)
 
 
+@settings(deadline=None)
 @given(GROUPS, st.integers(1, 50), st.integers(1, 9), st.integers(1, 9))
 def test_workers_share_each_batch_and_read_only_lanes_that_they_need(
     rows: list[int], size: int, lanes: int, world: int
@@ -125,7 +128,7 @@ def test_mixing_is_as_good_as_memory_allows(hold: int, least: float) -> None:
     assert seen == pytest.approx(made.effective, rel=0.06)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(2, 100), st.integers(2, 400))
 def test_quality_knows_its_ends(groups: int, size: int) -> None:
     whole = expected(Order((10,) * groups, size, 1, 10 * groups * 40, 0), 0, np.arange(groups))

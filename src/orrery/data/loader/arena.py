@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from orrery.data.loader.columns import Dense
 
-Slots = NDArray[np.intp]
+Slots = NDArray[np.int32]
 
 
 class Arena:
@@ -30,7 +30,7 @@ class Arena:
         self.rows = rows
         self.parts = {part.key: np.empty(rows + 1, part.record) for part in dense}
         """One more than asked for: what nobody wants is written to slot ``rows``."""
-        self._free = np.arange(rows, dtype=np.intp)[::-1].copy()
+        self._free = np.arange(rows, dtype=np.int32)[::-1].copy()
         self.free = rows
 
     def take(self, rows: int) -> Slots | None:
@@ -47,7 +47,7 @@ class Arena:
 
     def clear(self) -> None:
         """All slots are free; what was written counts no more."""
-        self._free[:] = np.arange(self.rows, dtype=np.intp)[::-1]
+        self._free[:] = np.arange(self.rows, dtype=np.int32)[::-1]
         self.free = self.rows
 
 

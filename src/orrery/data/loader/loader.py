@@ -48,7 +48,7 @@ class Loader:
         self._batch = 0
         self._running: ReferenceType[Generator[Any, None, None]] | None = None
         self._arena: Arena | None = None
-        self._buffers = Buffers(2 * settings.prefetch_bytes)
+        self._buffers = Buffers(settings.prefetch_bytes)
 
     @property
     def batch_size(self) -> int:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CACHE_VERSION = 1
 _TRANSFORM = 5  # what is drawn, beside the order's own
-_SLOT_BYTES = 24  # to keep account of a row that waits
+_LEAST_ROW_BYTES = 96  # that a row counts for: to keep account of it takes 12, an eighth at most
 _RAGGED = 1.5  # memory of other columns, while half of a unit is given, beside their size
 _LEAST_HOLD = 16
 
@@ -56,7 +56,7 @@ def opened(table: Table, chosen: Settings) -> Plan:
         pictures = Pictures(shapes, Decoding(chosen.resize), chosen.augment, chosen.seed)
     made = Finish(layout, checked(chosen.form), pictures, chosen.row_number)
     return Plan(
-        order=_order(groups.rows, layout.row_bytes + _RAGGED * ragged + _SLOT_BYTES, chosen),
+        order=_order(groups.rows, max(layout.row_bytes + _RAGGED * ragged, _LEAST_ROW_BYTES), chosen),
         groups=groups,
         layout=layout,
         finish=made if chosen.transform is None else Transformed(made, chosen.transform, chosen),

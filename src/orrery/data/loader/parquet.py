@@ -21,7 +21,8 @@ from orrery.data.sources.parquet import Parquet
 from orrery.errors import SourceError
 
 _MOST_OPEN = 32
-_ROWS_AT_A_TIME = 16_384
+_STEP_BYTES, _LEAST_STEP, _MOST_STEP = 3 << 19, 64, 1 << 16
+"""Of rows that are read at a time: bytes about, rows at least and at most."""
 _RAGGED_ROWS = 1000
 
 
@@ -67,33 +68,36 @@ class ParquetGroups:
         path = self.paths[file]
         with self._telling(path, group):
             self._unchanged(path)
-            table = self._table(piece, layout.names)
-            if table.num_rows != piece.rows:
-                raise SourceError(f"{table.num_rows} rows came of {piece.rows}.")
-            rest = fill(table, layout, out, places, int(self.starts[piece.group]) + piece.start)
+            first, done, rest = int(self.starts[piece.group]) + piece.start, 0, []
+            for batch in self._batches(piece, layout.names):
+                table = pa.Table.from_batches([batch]).select(layout.names)
+                to = places[done : done + batch.num_rows]
+                rest.append(fill(table, layout, out, to, first + done))
+                done += batch.num_rows
             self._unchanged(path)
-        return rest
+        return pa.concat_tables(rest) if rest and layout.ragged else None
 
-    def _table(self, piece: Piece, names: Sequence[str]) -> Any:
-        """A row group, read whole; one that is to be read in many parts, in a stream."""
-        file, group = self.places[piece.group]
-        if 2 * piece.rows >= self.rows[piece.group]:
-            with self._opened(file) as reader:
-                table = reader.read_row_group(group, columns=list(names), use_threads=False)
-            return table.slice(piece.start, piece.rows).select(list(names))
+    def _batches(self, piece: Piece, names: Sequence[str]) -> Iterator[Any]:
+        """A piece, a little at a time: it stays in the processor's cache until it is where it goes."""
         cursor = self._cursors.pop(piece.group, piece.start)
         if cursor is None:
-            cursor = Cursor(self._stream(file, group, names, piece.start), piece.start)
-        taken = cursor.take(piece.rows, "The row group")
-        if cursor.at < self.rows[piece.group]:
-            self._cursors.keep(piece.group, cursor)
+            cursor = Cursor(self._stream(*self.places[piece.group], names, piece.start), piece.start)
+        try:
+            yield from cursor.take(piece.rows, "The row group")
+        except BaseException:
+            cursor.close()
+            raise
+        if cursor.at < self.rows[piece.group] and 2 * piece.rows < self.rows[piece.group]:
+            self._cursors.keep(piece.group, cursor)  # it is read in many parts, this one after that
         else:
             cursor.close()
-        return pa.Table.from_batches(taken).select(list(names))
 
     def _stream(self, file: int, group: int, names: Sequence[str], start: int) -> Iterator[Any]:
+        found = self._footers[file].row_group(group)
+        row_bytes = found.total_byte_size / max(found.num_rows, 1)
+        step = int(min(max(_STEP_BYTES / max(row_bytes, 1), _LEAST_STEP), _MOST_STEP))
         with self._opened(file) as reader:
-            for batch in reader.iter_batches(_ROWS_AT_A_TIME, [group], list(names), use_threads=False):
+            for batch in reader.iter_batches(step, [group], list(names), use_threads=False):
                 if start < batch.num_rows:
                     yield batch.slice(start)
                 start = max(0, start - batch.num_rows)
@@ -104,14 +108,20 @@ class ParquetGroups:
         with self._lock:
             at = next((i for i, idle in enumerate(self._idle) if idle[0] == file), None)
             held = self._idle.pop(at) if at is not None else None
-        number, reader, handle = held or (file, *self._open(file))
+        held = held or (file, *self._open(file))
         try:
-            yield reader
-        except BaseException:
-            handle.close()
+            yield held[1]
+        except Exception:
+            held[2].close()
             raise
+        except GeneratorExit:  # as much was read as was wanted
+            self._keep(held)
+            raise
+        self._keep(held)
+
+    def _keep(self, held: tuple[int, Any, Any]) -> None:
         with self._lock:
-            self._idle.append((number, reader, handle))
+            self._idle.append(held)
             surplus = self._idle.pop(0) if len(self._idle) > _MOST_OPEN else None
         if surplus is not None:
             surplus[2].close()

@@ -60,9 +60,8 @@ class Cursor:
         self.at = at
         self._waiting: list[Any] = []
 
-    def take(self, rows: int, place: str) -> list[Any]:
-        """The next rows. Raises SourceError where there are fewer."""
-        taken: list[Any] = []
+    def take(self, rows: int, place: str) -> Iterator[Any]:
+        """The next rows, as they come. Raises SourceError where there are fewer."""
         missing = rows
         while missing:
             batch = self._waiting.pop() if self._waiting else next(self.batches, None)
@@ -74,10 +73,9 @@ class Cursor:
             if batch.num_rows > missing:
                 self._waiting.append(batch.slice(missing))
                 batch = batch.slice(0, missing)
-            taken.append(batch)
+            yield batch
             missing -= batch.num_rows
         self.at += rows
-        return taken
 
     def close(self) -> None:
         """Give up the read."""
@@ -144,7 +142,7 @@ class SourceGroups:
             part = self.partitions[piece.group]
             cursor = Cursor(iter(self.source.read(part, names, None, piece.start)), piece.start)
         try:
-            taken = cursor.take(piece.rows, f"Part {piece.group} of {self.source!r}")
+            taken = list(cursor.take(piece.rows, f"Part {piece.group} of {self.source!r}"))
         except BaseException:
             cursor.close()
             raise

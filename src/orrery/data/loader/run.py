@@ -22,7 +22,7 @@ from orrery.data.loader.lane import Feed, Held
 from orrery.data.loader.order import Order, Piece
 from orrery.data.loader.read import Groups
 
-SLAB_BYTES = 4 << 20
+SLAB_BYTES = 2 << 20
 """Batches are filled so many at a time, several where they are small."""
 JOIN_S = 0.8
 
@@ -202,7 +202,7 @@ class Run:
         given = feed.given(unit)
         places = slots
         if given:
-            places = np.full(len(mixed), self._arena.rows, np.intp)
+            places = np.full(len(mixed), self._arena.rows, np.int32)
             places[np.sort(mixed[given:])] = slots
         done, rest = 0, []
         for piece in pieces:
@@ -236,7 +236,7 @@ class Run:
         """Bring rows from their slots to batches, lane by lane within each batch."""
         order, layout = self.plan.order, self.plan.layout
         low, high = self.plan.share(slab.length)
-        places = np.empty((slab.batches, high - low), np.intp)
+        places = np.empty((slab.batches, high - low), np.int32)
         ragged: list[list[Any]] = [[] for _ in range(slab.batches)]
         for number, taken in slab.taken:
             first, last = order.columns(number, slab.length)

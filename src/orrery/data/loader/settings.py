@@ -48,7 +48,7 @@ class Settings:
     lanes: int = 4
     buffer_bytes: int = 384 * MIB
     """Memory of rows that wait to be mixed, of all workers together."""
-    prefetch_bytes: int = 48 * MIB
+    prefetch_bytes: int = 24 * MIB
     """Memory of batches that are ready before they are asked for."""
     threads: int | None = None
     cache: str | None = None
