@@ -85,17 +85,22 @@ def test_a_message_is_a_row_and_says_where_it_came_from(kafka: Kafka) -> None:
 def test_what_is_read_is_pinned_when_the_table_is_opened(kafka: Kafka, topic: str) -> None:
     table = opened(kafka, topic)
     assert table.source.spans == [Span(0, 0, 10), Span(1, 0, 10)]
-    print_before = table.fingerprint()
+    before = table.fingerprint()
     kafka.send(topic, numbered(100, 105), 1)
     assert ids(table) == ids(table) == list(range(20))
-    assert table.fingerprint() == print_before
+    assert table.fingerprint() == before
+    unread = opened(kafka, topic, end=3).source
+    assert unread.partitions() == pickle.loads(pickle.dumps(unread)).partitions()
     worker = pickle.loads(pickle.dumps(table.source))
     assert [
         r["id"] for part in worker.partitions() for b in worker.read(part, ["id"]) for r in b.to_pylist()
     ] == [*range(20)]
+    late = pickle.loads(pickle.dumps(opened(kafka, topic, payload="bytes").source))
+    kafka.send(topic, numbered(105, 106), 1)
+    assert sum(b.num_rows for part in late.partitions() for b in late.read(part)) == 25, "pinned when it left"
     again = opened(kafka, topic)
-    assert again.count() == 25
-    assert again.fingerprint() != print_before
+    assert again.count() == 26
+    assert again.fingerprint() != before
 
 
 @pytest.mark.parametrize(
@@ -251,6 +256,20 @@ def test_a_topic_without_messages_has_the_columns_that_were_said(kafka: Kafka) -
     table = opened(kafka, name, types={"id": "int64"})
     assert (table.count(), table.schema.names[0]) == (0, "id")
     assert [part.rows for part in table.source.partitions()] == [0]
+
+
+def test_another_topic_of_the_same_name_is_other_data(kafka: Kafka) -> None:
+    name = kafka.topic()
+    kafka.send(name, numbered(0, 3))
+    first = opened(kafka, name).fingerprint()
+    assert opened(kafka, name).fingerprint() == first
+    admin = kafka.admin()
+    admin.delete_topics([name])[name].result(30)
+    while name in admin.list_topics(timeout=10).topics:
+        pass
+    kafka.topic(name=name)
+    kafka.send(name, numbered(5, 8))
+    assert opened(kafka, name).fingerprint() != first
 
 
 def test_columns_that_every_message_has_are_not_overwritten(kafka: Kafka) -> None:

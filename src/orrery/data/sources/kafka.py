@@ -24,6 +24,7 @@ Mark = int | str | dt.datetime | Mapping[Any, int]
 """A place in a topic: ``earliest``, ``latest``, an offset, one offset per partition, or a time."""
 
 _SAMPLE = 10_000  # messages that tell what the columns of a topic are, where the payload does not
+_SAMPLED = 16  # partitions that they are taken from, about
 
 
 class Span(NamedTuple):
@@ -35,7 +36,8 @@ class Span(NamedTuple):
 
 
 class _Opened(NamedTuple):
-    cluster: str
+    topic: str
+    """Its identity: another topic of the same name has another."""
     spans: Sequence[Span]
     whole: Sequence[Span]
     """All that the topic holds."""
@@ -85,7 +87,7 @@ class Kafka:
     def _opened(self) -> _Opened:
         """What there is and what is read of it: pinned for as long as this source lives."""
         with Client(self.address).asking() as questions:
-            cluster, there = questions.partitions()
+            topic, there = questions.partitions()
             named = [mark for mark in (self.start, self.end) if isinstance(mark, Mapping)]
             numbers = [number for number in there if all(number in mark for mark in named)]
             first, last = _offsets(questions, there, "earliest"), _offsets(questions, there, "latest")
@@ -98,7 +100,7 @@ class Kafka:
                     "are no longer there; start='earliest' begins with the oldest that is"
                 )
         spans = [Span(n, min(starts[n], last[n]), min(ends[n], last[n])) for n in numbers]
-        return _Opened(cluster, spans, [Span(n, first[n], last[n]) for n in there])
+        return _Opened(topic, spans, [Span(n, first[n], last[n]) for n in there])
 
     @property
     def spans(self) -> Sequence[Span]:
@@ -107,17 +109,22 @@ class Kafka:
 
     @cached_property
     def _rows(self) -> Rows:
+        if self.offsets_per_part is not None and self.offsets_per_part < 1:
+            raise SettingsError(f"offsets_per_part is {self.offsets_per_part}; a part has at least one.")
+        _ = self._opened  # whoever knows the columns has pinned the rows
         codec = self.payload.codec(self.address.topic, self._sample)
         return Rows(codec, self.address.shown.partition("?")[0])
 
     def _sample(self) -> list[bytes]:
-        """Some of the messages, of every partition; of others too, where none are to be read."""
+        """Some of the messages, of partitions that lie evenly; of others, where none are to be read."""
         return self._some(self.spans) or self._some(self._opened.whole)
 
     def _some(self, spans: Sequence[Span]) -> list[bytes]:
         found: list[bytes] = []
-        each = _SAMPLE // max(1, len(spans)) + 1
-        for span in spans:
+        filled = [span for span in spans if span.start < span.end]
+        filled = filled[:: max(1, len(filled) // _SAMPLED)]
+        each = _SAMPLE // max(1, len(filled)) + 1
+        for span in filled:
             taken = 0
             for messages in Client(self.address).messages(*span):
                 values = [value for m in messages if (value := m.value()) is not None][: each - taken]
@@ -160,9 +167,9 @@ class Kafka:
             yield from self._rows.batches(messages, self.bad, wanted)
 
     def fingerprint(self) -> str:
-        """A hash of the cluster, the topic, and the offsets that are read: messages never change."""
+        """A hash of the topic and of the offsets that are read: messages never change."""
         spans = [list(span) for span in self.spans]
-        return stable_key(self._opened.cluster, self.address.topic, spans, self.payload.to_dict())
+        return stable_key(self._opened.topic, self.address.topic, spans, self.payload.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """The address without a password, and what is read there as it was asked for."""
@@ -176,6 +183,10 @@ class Kafka:
         }
         place = f"kafka:///{self.address.topic}" if self.connection else self.address.shown
         return {"place": place, **{name: value for name, value in settings.items() if value is not None}}
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self._rows  # workers read what was pinned here, with the columns found here
+        return self.__dict__
 
     def __repr__(self) -> str:
         return self.address.shown

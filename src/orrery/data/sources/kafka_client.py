@@ -151,14 +151,23 @@ class Questions:
     admin: Any
 
     def partitions(self) -> tuple[str, list[int]]:
-        """The cluster's name, and the numbers of the topic's partitions. Raises SourceError."""
+        """The topic's identity, and the numbers of its partitions. Raises SourceError."""
+        kafka = require("confluent_kafka", "Reading Kafka")
         topic = self.client.address.topic
-        known = self._asked(lambda s: self.admin.list_topics(topic, timeout=s), f"the topic {topic!r}")
-        found = known.topics[topic]
-        if found.error is None and found.partitions:
-            return str(known.cluster_id), sorted(found.partitions)
-        if found.error is not None and not found.error.retriable() and "UNKNOWN" not in found.error.name():
-            raise self.client.failed(found.error.str())
+        asked = kafka.TopicCollection([topic])
+
+        def ask(within_s: float) -> Any:
+            answer = self.admin.describe_topics(asked, request_timeout=within_s)[topic]
+            try:
+                return answer.result(within_s + 1)
+            except kafka.KafkaException as error:
+                if error.args[0].code() != kafka.KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+                return None
+
+        found = self._asked(ask, f"the topic {topic!r}")
+        if found is not None:
+            return str(found.topic_id), sorted(partition.id for partition in found.partitions)
         names = self._asked(lambda s: self.admin.list_topics(timeout=s), "its topics").topics
         names = sorted(name for name in names if not name.startswith("__"))
         raise SourceError(
