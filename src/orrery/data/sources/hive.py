@@ -25,7 +25,8 @@ from orrery.spec import stable_key
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 _MAGIC = re.compile(r"[*?\[{]")
 _WHOLE = re.compile(r"-?\d{1,18}")
-_MANY = 64  # files from which they may be many small ones
+_MANY = 64
+_SMALL_BYTES = 1 << 20
 _PART_BYTES = 4 << 20
 _PART_FILES = 256
 _BATCH_ROWS = 65_536
@@ -47,8 +48,15 @@ def in_folders(source: Any) -> Any:
                     f"The folders of {files.shown(path)} name the columns {list(found)}, others {names}.",
                     hint="Every file must lie under folders of the same columns.",
                 )
-        return Hive(source, values) if names or len(values) >= _MANY else source
+        return Hive(source, values) if names or _many_small(source) else source
     return source
+
+
+def _many_small(source: Any) -> bool:
+    """Whether there are many files, and they are small."""
+    if len(source.paths) < _MANY:
+        return False
+    return sum(now.size_bytes for now in source.versions().values()) < len(source.paths) * _SMALL_BYTES
 
 
 def _root(place: str) -> str:
