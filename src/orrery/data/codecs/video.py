@@ -22,7 +22,7 @@ MAX_PIXELS = 1 << 25
 """Of one frame: 32 million, about 8K."""
 
 _HEAD = 4096
-_WITHIN = 400  # frames that are unpacked at most to get from a key frame to the moment looked for
+_WITHIN, _WITHIN_PIXELS = 400, 1 << 29  # unpacked at most to get from a key frame to the moment looked for
 _SLACK_S = 1e-6
 _STILL = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"M4A ", b"M4B ", b"crx ")
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
@@ -130,9 +130,10 @@ def _frame_at(container: Any, stream: Any, moment: float) -> Any:
     if moment > 0:
         container.seek(int(moment / stream.time_base) + (stream.start_time or 0), stream=stream)
     found = None
+    most = min(_WITHIN, _WITHIN_PIXELS // max(1, stream.height * stream.width))
     for number, (time_s, frame) in enumerate(_decoded(container, stream, whole=False)):
         found = frame
-        if time_s + _SLACK_S >= moment or number == _WITHIN:
+        if time_s + _SLACK_S >= moment or number >= most:
             break
     return found
 
