@@ -74,7 +74,7 @@ class AsOf:
                 f"The tolerance {self.tolerance!r} is not how long ago a row of {self.on!r} may be.",
                 hint='Write "7d", "12h", "30min", "90s", "2w"; a number where the column is one.',
             )
-        return float(found[1]) * _UNITS[found[2]] * 1000 ** _FINE.index(unit)
+        return float(found[1]) * _UNITS[found[2]] * float(1000 ** _FINE.index(unit))
 
     def reads(self, wanted: Sequence[str], have: Any) -> list[str]:
         """What is wanted of these rows, and what decides."""
@@ -187,7 +187,8 @@ def _instants(column: Any, unit: str | None) -> Any:
     """Times as whole numbers of one unit; other values as they are, NaN as missing."""
     kind = column.type
     if unit is not None:
-        return column.cast(pa.timestamp(unit, getattr(kind, "tz", None))).cast(pa.int64())
+        instant: Any = pa.timestamp
+        return column.cast(instant(unit, getattr(kind, "tz", None))).cast(pa.int64())
     if pa.types.is_floating(kind):
         return pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
     return column

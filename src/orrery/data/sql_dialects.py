@@ -16,7 +16,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError, UnsupportedError
 
-from orrery.data.sql import THIS, check_query, check_tables, first_line
+from orrery.data.sql import check_query, check_tables, first_line
 from orrery.errors import SettingsError, listing
 
 DIALECTS = ("duckdb", "postgres", "mysql", "sqlite", "spark")
@@ -211,8 +211,8 @@ def _collate(tree: Any, schemas: Mapping[str, Any], write: str) -> None:
         texts = {f.name for f in known[name] if str(f.type) in ("string", "large_string")}
         if not texts:
             continue
-        inner = exp.select(*(_column(n, n in texts, write) for n in known[name].names)).from_(THIS)
-        inner.find(exp.Table).set("this", exp.to_identifier(table.name))
+        inner = exp.select(*(_column(n, n in texts, write) for n in known[name].names))
+        inner = inner.from_(exp.to_table(table.name))
         told = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(table.alias_or_name)))
         table.replace(told)
 

@@ -44,18 +44,21 @@ def read(
     """A table from an address, or from rows in memory.
 
     Addresses: ``*.parquet``, ``*.csv[.gz]``, ``*.jsonl[.gz]``, ``*.arrow``, ``*.feather``, ``*.orc``,
-    ``*.txt[.gz]`` (columns text, line), a glob or folder of them, a folder of pictures (columns image, label,
+    ``*.txt[.gz]`` (columns text, line), ``shard-{000..099}.tar`` (WebDataset), a glob or folder of them,
+    tables of Delta (``version=``) and Iceberg (``snapshot=``), a folder of pictures (columns image, label,
     path), of sounds (audio) or of videos (``frames_per_s=1``: a row per frame), ``sqlite:///file.db`` and
     ``duckdb:///file.db`` (with ``query=`` or ``table=``), ``postgresql://…``, ``mysql://…``, ``mariadb://…``,
     ``sqlalchemy+<any URL>`` (databases also with ``split_on=`` and ``parts=``, read in ranges of a key),
     ``mongodb://host/database/collection``, ``kafka://host/topic`` (with ``start=``, ``end=``, ``payload=``),
     files of logs with a grok ``pattern=``.
-    In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns.
+    In memory: pandas, Polars, Arrow, a list of dicts, a dict of columns; a function or an iterator that gives
+    rows; data sets of PyTorch, Hugging Face and Ray; data frames of Spark (also ``spark://table``).
+    All places with what each does itself: ``docs/concepts/sources.md``.
 
     ``kinds`` says what columns mean; ``on_bad`` whether a row that cannot be read stops the run or is set
     aside (:meth:`Table.quarantined`), corrupt pictures, sounds and videos in columns of those kinds among
     them; ``connection`` names the environment variable ``ORRERY_CONNECTION__<NAME>`` that holds the address
-    with its password (databases, S3, HTTP). Files may lie behind ``s3://`` and ``https://``; folders named
+    with its password (databases, S3, HTTP). Files may lie behind ``s3://``, ``https://``, ``webhdfs://``; folders named
     ``year=2024`` give their rows a column ``year``. Other options are the source's own: ``types`` …
 
     >>> read({"size": [3, 5], "kind": ["a", "b"]}).where("size > 3").to_rows()

@@ -71,8 +71,9 @@ def _field(field: Any) -> Any:
     for n in shape:
         size *= n
     meant = Kind.VECTOR if len(shape) == 1 else Kind.TENSOR
-    item = kind.storage_type.value_type
-    return Field(name=field.name, type=str(pa.list_(item, size)), kind=meant, shape=tuple(shape)).arrow()
+    stored: Any = kind.storage_type
+    told = str(pa.list_(stored.value_type, size))
+    return Field(name=field.name, type=told, kind=meant, shape=tuple(shape)).arrow()
 
 
 def _stored(column: Any) -> Any:

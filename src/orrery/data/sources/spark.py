@@ -99,8 +99,10 @@ class Spark(PlainSource):
             if not columns:
                 yield bare(self.frame.count())
                 return
+            names = self._arrow.names
             for row in _shipped(self.frame).toLocalIterator():
-                yield from pa.ipc.open_stream(row[0])
+                for batch in pa.ipc.open_stream(row[0]):
+                    yield pa.RecordBatch.from_arrays(batch.columns, names=names)
 
     def pushed(self, where: str | None) -> str:
         """The parts of a condition that mean the same to Spark."""
@@ -176,6 +178,12 @@ def _speaking(place: str) -> Iterator[None]:
             yield
     except errors as error:
         raise SourceError(f"{place}: {sql.first_line(error)}") from None
+    except Exception as error:
+        if type(error).__name__ != "Py4JJavaError":  # what comes out of the JVM as it is
+            raise
+        lines = str(error).splitlines()
+        causes = [line for line in lines if line.startswith("Caused by: ")] or lines[1:2]
+        raise SourceError(f"{place}: {causes[-1] if causes else lines[0]}") from None
 
 
 def _shipped(frame: Any) -> Any:
@@ -190,7 +198,8 @@ def _shipped(frame: Any) -> Any:
                 stream.write_batch(batch)
             yield pyarrow.record_batch({"batch": pyarrow.array([out.getvalue().to_pybytes()])})
 
-    return frame.mapInArrow(ship, "batch binary")
+    plain = frame.toDF(*(f"c{i}" for i in range(len(frame.columns))))  # Spark takes a dot for a member
+    return plain.mapInArrow(ship, "batch binary")
 
 
 def _with_frames(query: str, frames: dict[str, Any]) -> str:
