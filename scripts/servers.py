@@ -72,7 +72,7 @@ def stop(names: Sequence[str]) -> int:
         if running(name):
             _end(name, int(_file(name, "pid").read_text()))
             print(f"{name}: stopped")
-        for ending in ("env", "pid", "log"):
+        for ending in ("env", "new", "pid", "log"):
             _file(name, ending).unlink(missing_ok=True)
     if STATE.is_dir() and not any(STATE.iterdir()):
         STATE.rmdir()
@@ -93,9 +93,9 @@ def hold(name: str) -> NoReturn:
     """Keep one server running until this process is told to stop."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with servers()[name].running() as server:
+        lines = [f"{key}={shlex.quote(value)}" for key, value in variables(name, server).items()]
         beside = _file(name, "new")
         beside.touch(0o600)  # addresses hold passwords
-        lines = [f"{key}={shlex.quote(value)}" for key, value in variables(name, server).items()]
         beside.write_text("\n".join(lines) + "\n")
         beside.rename(_file(name, "env"))
         while True:
@@ -107,8 +107,8 @@ def variables(name: str, server: Any) -> Mapping[str, str]:
     if hasattr(server, "variables"):
         told: Mapping[str, str] = server.variables()
         return told
-    url = server.url if hasattr(server, "url") else server.connection()
-    return {f"{name.upper()}_URL": url, f"ORRERY_CONNECTION__{name.upper()}": url}
+    url = server.url if hasattr(server, "url") else server.connection
+    return {f"ORRERY_CONNECTION__{name.upper()}": str(url() if callable(url) else url).rstrip("/")}
 
 
 def _hold(name: str) -> subprocess.Popen[bytes]:

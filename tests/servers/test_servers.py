@@ -79,7 +79,7 @@ def test_a_server_is_started_told_of_and_stopped(postgresql: Server, state: Path
     started = ask(state, "start", "postgresql")
     assert (started.returncode, started.stderr) == (0, "")
     told = (state / "postgresql.env").read_text()
-    assert told.startswith("POSTGRESQL_URL=postgresql://test:")
+    assert told.startswith("ORRERY_CONNECTION__POSTGRESQL=postgresql://test:")
     assert (state / "postgresql.env").stat().st_mode & 0o077 == 0
     pid = int((state / "postgresql.pid").read_text())
     assert ask(state, "start", "postgresql").returncode == 0
