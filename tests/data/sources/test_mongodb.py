@@ -442,6 +442,7 @@ def few(server: MongoDb) -> Iterator[MongoDb]:
         database.client.drop_database(made.database)
 
 
+@pytest.mark.slow
 def test_each_row_once_through_a_bad_network(server: MongoDb) -> None:
     name = server.fill([{"_id": ObjectId(f"{i:024x}"), "n": i, "fill": "x" * 500} for i in range(20_000)])
     port = urlsplit(server.host).port or 27_017

@@ -23,6 +23,9 @@ Places = NDArray[np.int64]
 Tree = Mapping[str, "Tree | Column | None"]
 """Fields in the order of the documents: below each a document, or a column; None is stepped over."""
 
+MORE = bytes(8)
+"""What has to follow the documents, so that a word can be read at any place in them."""
+
 _DOUBLE, _STRING, _DOCUMENT, _BINARY, _ID, _BOOL, _DATE = 0x01, 0x02, 0x03, 0x05, 0x07, 0x08, 0x09
 _NULL, _INT32, _INT64 = 0x0A, 0x10, 0x12
 _DATES = range(-62_135_596_800_000, 253_402_300_800_000)  # of the years 1 to 9999, in milliseconds
@@ -55,10 +58,13 @@ def tree_of(columns: Sequence[Column]) -> Tree:
 
 
 class Batch:
-    """Documents that lie one after the other in some bytes; ``ok`` says which of them were understood."""
+    """Documents that lie one after the other in some bytes; ``ok`` says which of them were understood.
+
+    ``places`` is where each begins, and where the last ends; behind it are :data:`MORE` other bytes.
+    """
 
     def __init__(self, raw: bytes, places: Sequence[int]) -> None:
-        self.raw = raw + bytes(8)  # so that a word can be read at any place
+        self.raw = raw
         self.rows = len(places) - 1
         self.ok = np.ones(self.rows, np.bool_)
         self.arrays: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from orrery.aggregate import RecordBatch
 from orrery.data.quarantine import BadRows
 from orrery.data.sources.mongodb_bson import codec, id_of, offsets
-from orrery.data.sources.mongodb_columns import Batch, Tree, tree_of
+from orrery.data.sources.mongodb_columns import MORE, Batch, Tree, tree_of
 from orrery.data.sources.mongodb_types import Column, Document, Path
 from orrery.extras import require
 
@@ -47,9 +47,9 @@ class Reader:
     def batches(self, raw: bytes) -> Iterator[RecordBatch]:
         """The rows of a raw batch, without the bad ones, which are reported."""
         places = offsets(raw)
+        raw += MORE
         for first in range(0, len(places) - 1, _AT_ONCE):
-            some = places[first : first + _AT_ONCE + 1]
-            yield self._batch(raw[some[0] : some[-1]], [place - some[0] for place in some])
+            yield self._batch(raw, places[first : first + _AT_ONCE + 1])
 
     def _batch(self, raw: bytes, places: list[int]) -> RecordBatch:
         """All at once; those documents one by one that are not like the others."""
