@@ -12,7 +12,11 @@ from orrery.errors import SettingsError
 
 @dataclass(frozen=True)
 class Address:
-    """A URL, or the name of the connection that holds it: ``mysql://?connection=shop`` is the latter."""
+    """A URL, or the name of the connection that holds it: ``mysql://?connection=shop`` is the latter.
+
+    >>> print(Address.of("mysql://bob:secret@host/shop", None))
+    mysql://bob@host/shop
+    """
 
     place: str
     """The URL, less ``connection=``; it may hold a password."""
