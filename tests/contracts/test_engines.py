@@ -26,6 +26,7 @@ from orrery.engines.gang import Limits
 from orrery.engines.job import Each, Gang
 from orrery.engines.local import Local
 from orrery.errors import DeadlineError, EngineError, FitError, SlotsError, WorkerError
+from orrery.learners.crew import WARM
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "local": lambda: Local(threads=3, limits=Limits(stopped_s=1.0)),
@@ -286,6 +287,6 @@ def test_however_the_driver_ends_nothing_is_left(how: signal.Signals, tmp_path: 
 
 def test_the_fork_server_has_one_thread() -> None:
     """So that forking it is safe."""
-    FORKS.warm(["torch", "torch.distributed", "orrery.networks.network", "orrery.training.loop", "onnx"])
+    FORKS.warm(WARM)
     assert FORKS._server is not None
     assert psutil.Process(FORKS._server.pid).num_threads() == 1

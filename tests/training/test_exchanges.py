@@ -97,7 +97,7 @@ def work(member: Member) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def found() -> list[dict[str, dict[str, Any]]]:
     engine = Local(threads=2)
-    warm = ("torch", "torch.distributed", "torch.distributed.fsdp", "orrery.training.loop")
+    warm = ("torch", "torch.distributed", "torch._dynamo", "orrery.training.loop")
     returned: list[Any] = engine.submit(engine.plan(Gang(work, workers=2, warm=warm))).result()
     return returned
 

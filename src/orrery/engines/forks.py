@@ -21,6 +21,7 @@ _QUIET = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait do not spin: the workers share the cores
     "KMP_BLOCKTIME": "0",
     "OPENBLAS_NUM_THREADS": "1",  # no thread may be there when the server forks
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # nor may CUDA: to be asked whether there is a GPU would start it
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 """What libraries read when they are loaded into the server."""

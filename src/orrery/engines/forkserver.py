@@ -17,7 +17,7 @@ import shutil
 import signal
 import socket
 import struct
-import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -143,5 +143,8 @@ def threads() -> int:
 
 def main(descriptor: int) -> None:
     """Serve on an inherited socket."""
-    ForkServer(socket.socket(fileno=descriptor)).serve()
-    sys.stdout.flush()
+    try:
+        ForkServer(socket.socket(fileno=descriptor)).serve()
+    except BaseException:
+        traceback.print_exc()
+    os._exit(0)  # nothing is left to do, and the driver waits: to unload torch takes a while

@@ -20,7 +20,17 @@ from orrery.training.world import World
 RESTARTS = 2
 """How often a gang starts again from its last checkpoint when a worker is lost."""
 
-WARM = ("torch", "torch.distributed", "orrery.networks.network", "orrery.training.loop", "onnx")
+WARM = (
+    "torch",
+    "torch.distributed",
+    "torch._dynamo",  # every optimizer loads it, for seconds
+    "orrery.networks.network",
+    "orrery.training.loop",
+    "onnx",
+    "pandas",  # Arrow looks for it
+)
+"""Loaded once for all workers. Not what makes threads when it is loaded, as ONNX Runtime does."""
+
 _TELL_S = 0.05  # between two messages of steps, at least
 
 

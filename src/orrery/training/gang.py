@@ -26,7 +26,7 @@ from orrery.spec import code_key, stable_key
 from orrery.training.stretches import deal
 from orrery.training.worker import Rows, Worker
 
-WARM = ("torch", "torch.distributed", "orrery.training.checkpoint")
+WARM = ("torch", "torch.distributed", "torch._dynamo", "orrery.training.checkpoint")
 
 
 def gang(
