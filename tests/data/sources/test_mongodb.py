@@ -250,6 +250,35 @@ def test_all_at_once_is_as_one_by_one(data: st.DataObject) -> None:
     assert quick.bad.rows == slow.bad.rows
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"n": 1.5},
+        {"n": 2.0},
+        {"n": 1e300},
+        {"n": NAN},
+        {"x": 5},
+        {"x": Int64(2**53 + 1)},
+        {"x": Int64(2**63 - 1)},
+        {"x": Int64(2**60)},
+        {"text": "short"},
+        {"text": "twelve bytes"},
+        {"bytes": b""},
+        {"o": None},
+        {"o": {"in": 3.0}},
+    ],
+    ids=str,
+)
+def test_odd_values_are_as_one_by_one(odd: dict[str, Any]) -> None:
+    columns = decide([TYPICAL], {}, "here")
+    documents = [TYPICAL, {**TYPICAL, **odd}, TYPICAL]
+    raw = b"".join(map(bson.encode, documents))
+    quick, slow = (Reader(columns, True, "here", BadRows("quarantine")) for _ in range(2))
+    rows = [row for batch in quick.batches(raw) for row in batch.to_pylist()]
+    assert repr(rows) == repr(slow._one_by_one(raw, [*pairwise(offsets(raw))])[0].to_pylist())
+    assert quick.bad.rows == slow.bad.rows
+
+
 def test_like_documents_are_not_decoded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reader, "_one_by_one", None)
     documents = [{**TYPICAL, "_id": ObjectId(f"{i:024x}"), "n": i} for i in range(20_000)]
@@ -325,6 +354,22 @@ def test_filters_are_refused_where_they_could_differ() -> None:
         assert as_filter(conditions.parse(text, ("t", "o", "n")), columns) is None
     key = "65e0701f9bf5a1d4c8b0a1b2"
     assert as_filter(conditions.parse(f"o > '{key}'", ("o",)), columns) == {"o": {"$gt": ObjectId(key)}}
+
+
+def test_not_a_number_is_asked_for_beside_what_is_greater() -> None:
+    """To SQL it is greater than all numbers; MongoDB finds it neither above nor below any."""
+    columns = {"x": Compared("x", "double")}
+    for text, expected in (
+        ("x > 1", "{'$or': [{'x': {'$gt': 1.0}}, {'x': nan}]}"),
+        ("not x <= 1", "{'$or': [{'x': {'$gt': 1.0}}, {'x': nan}]}"),
+        ("not x >= 1", "{'x': {'$lt': 1.0}}"),
+    ):
+        assert repr(as_filter(conditions.parse(text, ("x",)), columns)) == expected
+
+
+def test_rows_come_in_the_order_of_their_ids(server: MongoDb) -> None:
+    rows = place(server, [{"_id": key} for key in (30, 10, 2, 20, 1)]).to_rows()
+    assert [row["_id"] for row in rows] == [1, 2, 10, 20, 30]
 
 
 def test_only_columns_asked_for_are_sent(server: MongoDb) -> None:

@@ -53,7 +53,8 @@ class Address:
         """As it may be shown: without the password."""
         user, at, hosts = self.hosts.rpartition("@")
         place = "/".join(part for part in (self.database, self.collection) if part)
-        asked = urlencode([(name, value) for name, value in parse_qsl(self.options) if not is_secret(name)])
+        told = (pair for pair in parse_qsl(self.options) if not any(map(is_secret, pair)))
+        asked = urlencode(list(told))
         return f"{self.scheme}://{user.partition(':')[0]}{at}{hosts}/{place}{'?' if asked else ''}{asked}"
 
     def uri(self, connection: str | None) -> str:
