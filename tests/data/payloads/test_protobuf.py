@@ -206,6 +206,17 @@ def test_what_is_wrong_with_the_descriptors_is_told(tmp_path: Path) -> None:
         Protobuf(descriptors=str(path), message="shop.Order").codec("t", list)
 
 
+def test_a_message_of_endlessly_many_fields_is_refused(tmp_path: Path) -> None:
+    laughs = descriptor_pb2.FileDescriptorProto(name="laughs.proto", package="l", syntax="proto3")
+    for i in range(12):
+        kind = (F.TYPE_MESSAGE, f".l.M{i - 1}") if i else (F.TYPE_STRING, None)
+        laughs.message_type.add(name=f"M{i}").field.extend(field(n + 1, f"f{n}", *kind) for n in range(10))
+    path = tmp_path / "laughs.desc"
+    path.write_bytes(descriptor_pb2.FileDescriptorSet(file=[laughs]).SerializeToString())
+    with pytest.raises(SchemaError, match=r"'l.M11' has more than 20,000 fields"):
+        Protobuf(descriptors=str(path), message="l.M11").codec("t", list)
+
+
 def test_a_row_that_does_not_fit_is_told(codec: Codec) -> None:
     for row in ({"id": -1}, {"nope": 1}, {"state": "LOST"}):
         with pytest.raises(SchemaError, match=r"cannot be written as shop.Order"):

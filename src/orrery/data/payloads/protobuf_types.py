@@ -8,7 +8,8 @@ they wrap, and ``Struct``, ``Value`` and ``ListValue`` are JSON text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -40,21 +41,28 @@ class Value(NamedTuple):
     fill: Callable[[Any, Any], None] | None = None
 
 
+class _Inside(NamedTuple):
+    """Where in a message a part of it is."""
+
+    names: tuple[str, ...]
+    fields: Iterator[int]
+    """Counts the fields of the whole."""
+
+
 class Message:
     """A type of message. Raises SchemaError for one that holds itself: it has no end as a column."""
 
-    def __init__(self, descriptor: Any, inside: tuple[str, ...] = ()) -> None:
+    def __init__(self, descriptor: Any, inside: _Inside | None = None) -> None:
         name = descriptor.full_name
-        if name in inside:
+        inside = inside or _Inside((), count())
+        if name in inside.names:
             raise SchemaError(
                 f"The message {name!r} holds itself, so it has no end as a column.",
                 hint="Read the topic with payload='bytes'.",
             )
-        inside = (*inside, name)
+        inside = _Inside((*inside.names, name), inside.fields)
         self.fields = {field.name: _field(field, inside) for field in descriptor.fields}
         self.type = pa.struct([pa.field(name, one.type) for name, one in self.fields.items()])
-        if len(str(self.type)) > _MOST_FIELDS * 20:
-            raise SchemaError(f"The message {name!r} has more than {_MOST_FIELDS:,} fields.")
 
     def row(self, message: Any) -> dict[str, Any]:
         """A message as a row."""
@@ -72,9 +80,11 @@ class Message:
         message.SetInParent()
 
 
-def _field(field: Any, inside: tuple[str, ...]) -> Value:
+def _field(field: Any, inside: _Inside) -> Value:
     """One field of a message: ``get`` reads it from the message, ``fill`` sets it there."""
     name = field.name
+    if next(inside.fields) >= _MOST_FIELDS:
+        raise SchemaError(f"The message {inside.names[0]!r} has more than {_MOST_FIELDS:,} fields.")
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return _map(field, inside)
     one = _value(field, inside)
@@ -94,7 +104,7 @@ def _repeated(field: Any) -> bool:
     return bool(field.label == field.LABEL_REPEATED) if found is None else bool(found)
 
 
-def _map(field: Any, inside: tuple[str, ...]) -> Value:
+def _map(field: Any, inside: _Inside) -> Value:
     key = _value(field.message_type.fields_by_name["key"], inside)
     value = _value(field.message_type.fields_by_name["value"], inside)
     name = field.name
@@ -135,7 +145,7 @@ def _extend(name: str, one: Value) -> Callable[[Any, Any], None]:
     return fill
 
 
-def _value(field: Any, inside: tuple[str, ...]) -> Value:
+def _value(field: Any, inside: _Inside) -> Value:
     """A value of a field's type, be it repeated or not."""
     if field.type in (_MESSAGE, _GROUP):
         known = _WELL_KNOWN.get(field.message_type.full_name)
