@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.servers.web import web
 
 from orrery.data.loader.loader import Loader
 from orrery.data.table import Table, read
@@ -210,6 +211,25 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> Non
         list(running)
 
 
+def test_files_elsewhere_are_read_by_columns(tmp_path: Path) -> None:
+    """Through a real web server; what is left out is not fetched."""
+    parquet(tmp_path / "rows", [[4000] * 2])
+    chosen = ["id", "x"]
+    whole = ids(read(str(tmp_path / "rows")).loader(100, columns=chosen))
+    with web() as site:
+        site.files["/rows.parquet"] = (tmp_path / "rows" / "000.parquet").read_bytes()
+        table = read(f"{site.url}/rows.parquet")
+        assert ids(table.loader(100, columns=chosen)) == whole
+        few = site.sent
+        assert len(ids(table.loader(100))) == len(whole)
+        assert site.sent - few > few / 4
+        loader = table.loader(100)
+        assert len(loader) == len(whole)
+        site.files.clear()
+        with pytest.raises(SourceError, match=r"rows\.parquet"):
+            list(loader)
+
+
 def test_a_state_of_other_rows_or_another_order_is_refused(tmp_path: Path) -> None:
     state = parquet(tmp_path / "rows", [[50], [50]]).loader(8).state_dict()
     table = parquet(tmp_path / "rows", [[50], [51]])
@@ -218,6 +238,9 @@ def test_a_state_of_other_rows_or_another_order_is_refused(tmp_path: Path) -> No
     for wrong in ({"batch_size": 9}, {"shuffle": False}):
         with pytest.raises(SettingsError, match=next(iter(wrong))):
             table.loader(**{"batch_size": 8, **wrong}).load_state_dict(state)
+    loader = table.loader(8)
+    with pytest.raises(SettingsError, match="no batch 99"):
+        loader.load_state_dict({**loader.state_dict(), "batch": 99})
     with pytest.raises(SettingsError, match="version"):
         table.loader(8).load_state_dict({**state, "version": 99})
 

@@ -134,6 +134,8 @@ class Loader:
                 "The rows are not those that the state was taken from: their fingerprint differs.",
                 hint="Begin a new epoch: make the loader without load_state_dict.",
             )
+        if not (state["epoch"] >= 0 and 0 <= state["batch"] <= self._plan.order.batches):
+            raise SettingsError(f"There is no batch {state['batch']} in epoch {state['epoch']}.")
         self.close()
         order = replace(self._plan.order, seed=state["seed"], lanes=state["lanes"], hold=state["hold"])
         self.__dict__["_plan"] = replace(self._plan, order=order)

@@ -34,7 +34,6 @@ CACHE_VERSION = 1
 _TRANSFORM = 5  # what is drawn, beside the order's own
 _LEAST_ROW_BYTES = 96  # that a row counts for: to keep account of it takes 12, an eighth at most
 _RAGGED = 1.5  # memory of other columns, while half of a unit is given, beside their size
-_LEAST_HOLD = 16
 
 
 def opened(table: Table, chosen: Settings) -> Plan:
@@ -118,7 +117,8 @@ def _order(rows: tuple[int, ...], row_bytes: float, chosen: Settings) -> Order:
     total, size = sum(rows), chosen.batch_size
     lanes = chosen.lanes if chosen.shuffle else 1
     hold = int(min(chosen.buffer_bytes // row_bytes - size, total + lanes) // lanes)
-    return Order(rows, size, lanes, max(hold, _LEAST_HOLD), chosen.seed, chosen.shuffle, chosen.drop_last)
+    hold = max(hold, min(size, total) // lanes, 2)  # a batch takes its memory in any case
+    return Order(rows, size, lanes, hold, chosen.seed, chosen.shuffle, chosen.drop_last)
 
 
 def _cached(

@@ -36,8 +36,8 @@ class ParquetGroups:
     def __init__(self, source: Parquet) -> None:
         self.source = source
         self.paths = source.paths
-        self._marks = {path: _mark(path) for path in self.paths}
-        self._footers = [_footer(path) for path in self.paths]
+        self._versions = source.versions()
+        self._footers = [source._footer(path, self._versions[path]) for path in self.paths]
         self.places = [(f, g) for f, footer in enumerate(self._footers) for g in range(footer.num_row_groups)]
         self.rows = tuple(self._footers[f].row_group(g).num_rows for f, g in self.places)
         self.origin = np.arange(len(self.places))
@@ -55,7 +55,7 @@ class ParquetGroups:
         found: set[str] = set()
         for footer in self._footers:
             for i in range(footer.num_columns):
-                name = footer.schema.column(i).path.split(".")[0]
+                name = _name(footer, i)
                 if name in names and name not in found and footer.schema.column(i).max_definition_level:
                     groups = (footer.row_group(g) for g in range(footer.num_row_groups))
                     if any(_may_miss(group.column(i)) for group in groups if group.num_rows):
@@ -131,18 +131,18 @@ class ParquetGroups:
         if files.is_local(path):
             handle: Any = pa.OSFile(str(files.local(path)), "rb")
             return pq.ParquetFile(handle, metadata=footer, pre_buffer=False), handle
-        opened = files.opened(path, ranges=True)
+        opened = files.opened(path, ranges=True, version=self._versions[path])
         handle = _Remote(opened, opened.__enter__())
         return pq.ParquetFile(handle.file, metadata=footer, pre_buffer=True), handle
 
     def ragged_bytes(self, names: Sequence[str]) -> float:
         """From the footers, and from the first rows: dictionaries make a file smaller than its rows."""
         most = 0.0
-        for (file, group), rows in zip(self.places, self.rows, strict=True):
-            found = self._footers[file].row_group(group)
-            chunks = (found.column(i) for i in range(found.num_columns))
-            size = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in names)
-            most = max(most, size / max(rows, 1))
+        for footer in self._footers:
+            chosen = [i for i in range(footer.num_columns) if _name(footer, i) in names]
+            for group in map(footer.row_group, range(footer.num_row_groups)):
+                size = sum(group.column(i).total_uncompressed_size for i in chosen)
+                most = max(most, size / max(group.num_rows, 1))
         first = next((i for i, rows in enumerate(self.rows) if rows), None)
         if first is None:
             return most
@@ -160,10 +160,9 @@ class ParquetGroups:
             handle.close()
 
     def _unchanged(self, path: str) -> None:
-        with files.reading(path):
-            changed = _mark(path) != self._marks[path]
-        if changed:
-            raise SourceError("The file changed while it was read.", hint="Start again with a new loader.")
+        """Looks at a file of this machine; one elsewhere is looked at whenever it is opened."""
+        if files.is_local(path):
+            files.unchanged(path, self._versions[path], files.state(path))
 
     @contextmanager
     def _telling(self, path: str, group: int) -> Iterator[None]:
@@ -194,23 +193,9 @@ class _Remote:
             self._context.__exit__(None, None, None)
 
 
-def _footer(path: str) -> Any:
-    try:
-        with files.opened(path, ranges=True) as file:
-            return pq.read_metadata(file)
-    except pa.ArrowException as error:
-        raise SourceError(
-            f"{files.shown(path)} cannot be read as Parquet: {error}", hint="Is it cut short?"
-        ) from None
-
-
-def _mark(path: str) -> Any:
-    """What tells a file from the one that will have its name tomorrow; of this machine's files only."""
-    if not files.is_local(path):
-        return None
-    with files.reading(path):
-        state = files.local(path).stat()
-    return state.st_size, state.st_mtime_ns, state.st_ino
+def _name(footer: Any, leaf: int) -> str:
+    """The column that a leaf of the file's schema belongs to."""
+    return str(footer.schema.column(leaf).path).split(".")[0]
 
 
 def _may_miss(chunk: Any) -> bool:
