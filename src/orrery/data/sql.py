@@ -47,6 +47,7 @@ def connect(file: str | None = None) -> Any:
     )
     with suppress(duckdb.Error):  # without its time zones, DuckDB knows UTC only
         database.execute("set global TimeZone = 'UTC'")
+    database.execute("set enable_progress_bar = false")  # it would be printed among a command's answers
     if file is not None:
         literal = exp.Literal.string(file).sql(dialect="duckdb")
         database.execute(f"attach {literal} as file (type duckdb, read_only)")
