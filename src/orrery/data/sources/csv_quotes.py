@@ -34,7 +34,7 @@ class Open(NamedTuple):
 
 
 def open_quote(lines: Iterable[str], delimiter: str, blank: bool) -> Open | None:
-    """The quote that is still open at the end of a CSV file; None where all are closed."""
+    """The quote that is still open at the end of a CSV file; None where all are closed, or none is told."""
     begins, record, last = 1, 0, [""]
     reader = csv.reader(chain(lines, [_MARK]), delimiter=delimiter)
     try:
@@ -44,6 +44,8 @@ def open_quote(lines: Iterable[str], delimiter: str, blank: bool) -> Open | None
             ended, begins = begins, reader.line_num + 1
             record += 1 if last or blank else 0
     except csv.Error:  # the cell is larger than any that can be read
+        if reader.line_num <= begins:
+            return None  # a long cell, on a line of its own: no quote that takes in others
         return Open(record, begins, reader.line_num - begins, "")
     line = ended + sum(cell.count("\n") for cell in last[:-1])
     return Open(record - 1, line, reader.line_num - 1 - line, last[-1][:200].removesuffix(_MARK))
