@@ -26,6 +26,7 @@ from tests.servers.proxy import proxy
 from orrery.data import conditions
 from orrery.data.quarantine import BadRows
 from orrery.data.sources import mongodb as source
+from orrery.data.sources.mongodb_address import Address
 from orrery.data.sources.mongodb_bson import id_of, last_id, offsets
 from orrery.data.sources.mongodb_documents import Reader
 from orrery.data.sources.mongodb_filters import Compared, as_filter
@@ -587,3 +588,17 @@ def test_code_is_text() -> None:
 def test_an_iterator_is_what_read_gives(people: Table) -> None:
     part = people.source.partitions()[0]
     assert isinstance(people.source.read(part), Iterator)
+
+
+def test_an_address_is_read_again_as_it_is_shown() -> None:
+    place = "mongodb://u:p%40w@h1,h2:5/db/100%25 of? 城市#1"
+    address = Address.of(place.replace("?", "%3F").replace("#", "%23"))
+    assert (address.hosts, address.database, address.collection) == (
+        "u:p%40w@h1,h2:5",
+        "db",
+        "100% of? 城市#1",
+    )
+    shown = address.shown()
+    assert Address.of(shown) == replace(address, hosts="u@h1,h2:5")
+    secret = "mongodb+srv://h/db/c?authSource=admin&authMechanismProperties=AWS_SESSION_TOKEN:abc"
+    assert Address.of(secret).shown() == "mongodb+srv://h/db/c?authSource=admin"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from orrery.data import remote
 from orrery.data.masking import hide, is_secret, masked
@@ -16,13 +16,18 @@ from orrery.extras import require
 _WAIT_MS = {"serverSelectionTimeoutMS": 15_000, "connectTimeoutMS": 15_000, "socketTimeoutMS": 60_000}
 """How long is waited for a server, a connection and an answer; an address may say otherwise."""
 _EXAMPLE = "mongodb://user:password@host/database"
+_SHOWN = "/ :$@&+,;=()!'*"  # of a name, as it is; what would end it is percent-encoded
 _WRONG_PASSWORD = 18
 _MAY_NOT = 13
 
 
 @dataclass(frozen=True)
 class Address:
-    """The parts of an address."""
+    """The parts of an address.
+
+    >>> Address.of("mongodb://ann:secret@host:27017/shop/orders?tls=true").shown()
+    'mongodb://ann@host:27017/shop/orders?tls=true'
+    """
 
     scheme: str
     hosts: str
@@ -52,7 +57,7 @@ class Address:
     def shown(self) -> str:
         """As it may be shown: without the password."""
         user, at, hosts = self.hosts.rpartition("@")
-        place = "/".join(part for part in (self.database, self.collection) if part)
+        place = "/".join(quote(part, _SHOWN) for part in (self.database, self.collection) if part)
         told = (pair for pair in parse_qsl(self.options) if not any(map(is_secret, pair)))
         asked = urlencode(list(told))
         return f"{self.scheme}://{user.partition(':')[0]}{at}{hosts}/{place}{'?' if asked else ''}{asked}"

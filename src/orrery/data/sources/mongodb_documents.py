@@ -31,7 +31,14 @@ Fault = tuple[str | None, object, str]
 
 @dataclass(frozen=True)
 class Reader:
-    """Turns raw batches into record batches of some columns."""
+    """Turns raw batches into record batches of some columns.
+
+    >>> import bson
+    >>> columns = [Column(("_id",), pa.int64(), "int"), Column(("home", "city"), pa.string(), "text")]
+    >>> raw = bson.encode({"_id": 1, "home": {"city": "Oslo"}}) + bson.encode({"_id": 2})
+    >>> [batch.to_pylist() for batch in Reader(columns, True, "here", BadRows()).batches(raw)]
+    [[{'_id': 1, 'home.city': 'Oslo'}, {'_id': 2, 'home.city': None}]]
+    """
 
     columns: Sequence[Column]
     whole: bool

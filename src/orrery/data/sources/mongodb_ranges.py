@@ -21,7 +21,11 @@ KINDS = ("null", "number", "string", "object", "binData", "objectId", "bool", "d
 
 @dataclass(frozen=True)
 class Range:
-    """From one ``_id`` to before another, of one kind; without ends and a kind, all that there are."""
+    """From one ``_id`` to before another, of one kind; without ends and a kind, all that there are.
+
+    >>> Range("number", 3, 7).filter(), Range("number", 3, 7).after(5)
+    ({'_id': {'$gte': 3, '$lt': 7}}, {'_id': {'$gt': 5, '$lt': 7}})
+    """
 
     kind: str | None = None
     low: Any = None

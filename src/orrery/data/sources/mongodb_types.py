@@ -55,7 +55,11 @@ _SORT_OF_PIN = {"int64": "int", "double": "double", "bool": "bool", str(TIME): "
 
 @dataclass(frozen=True)
 class Column:
-    """What a field of the documents becomes."""
+    """What a field of the documents becomes.
+
+    >>> Column(("age",), pa.int64(), "int").array([3, None, "old", 2.5])[1]
+    [2, 3]
+    """
 
     path: Path
     type: Any
