@@ -124,6 +124,13 @@ def test_sql_answers_for_the_rows_that_steps_left(make: Make) -> None:
     assert [{k: int(v) for k, v in row.items()} for row in table.to_rows()] == [{"n": 10, "most": 9}]
 
 
+def test_functions_of_rows_are_steps_like_others(make: Make) -> None:
+    table = make(ROWS).select("id").map(lambda batch: batch).where("id > 100")
+    assert table.count() == len(ROWS) - 101
+    assert table.describe()["id"].minimum == 101
+    assert [row["id"] for row in table.to_rows()] == list(range(101, len(ROWS)))
+
+
 def test_the_fingerprint_is_of_the_data(make: Make) -> None:
     first = make(ROWS).fingerprint()
     assert make(ROWS).fingerprint() == first
