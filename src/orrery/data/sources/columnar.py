@@ -52,7 +52,8 @@ class ColumnarSource(FileSource):
     @cached_property
     def _meanings(self) -> dict[str, Meaning]:
         """The columns that other programs wrote in a way of their own, and how to read them."""
-        return meanings(self._stored, self.place, self.paths[0], self._first_values)
+        first = self.paths[0] if self.paths else self.place
+        return meanings(self._stored, self.place, first, self._first_values)
 
     def _first_values(self, name: str) -> Any:
         """Some values of a column as it is stored, or none, to see what they are."""

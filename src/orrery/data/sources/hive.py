@@ -41,7 +41,7 @@ def in_folders(source: Any) -> Any:
             path: dict(_named(remote.bare(path))[above:] if above is not None else ())
             for path in source.paths
         }
-        names = list(next(iter(values.values())))
+        names = list(next(iter(values.values()), {}))
         for path, found in values.items():
             if list(found) != names:
                 raise SchemaError(
