@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orrery.data import files
-from orrery.data.loader.columns import Layout
+from orrery.data.loader.columns import CHUNK_ROWS, Layout
 from orrery.data.loader.order import Piece
 from orrery.data.loader.read import Cursor, Cursors, Parts, fill, starts
 from orrery.data.sources.parquet import Parquet
@@ -96,6 +96,7 @@ class ParquetGroups:
         found = self._footers[file].row_group(group)
         row_bytes = found.total_byte_size / max(found.num_rows, 1)
         step = int(min(max(_STEP_BYTES / max(row_bytes, 1), _LEAST_STEP), _MOST_STEP))
+        step -= step % CHUNK_ROWS if step > CHUNK_ROWS else 0  # no short blocks
         with self._opened(file) as reader:
             for batch in reader.iter_batches(step, [group], list(names), use_threads=False):
                 if start < batch.num_rows:
