@@ -97,37 +97,37 @@ class _Reader:
             found.append(top)
         return found[::-1]
 
-    def pop(self) -> None:
+    def _pop(self) -> None:
         """Forget the last."""
         self.stack.pop()
 
-    def pop_mark(self) -> None:
+    def _pop_mark(self) -> None:
         """Forget all since the mark."""
         self._marked()
 
-    def twice(self) -> None:
+    def _twice(self) -> None:
         """The last once more."""
         self.stack.append(self.stack[-1])
 
-    def tuple_of(self, count: int | None = None) -> None:
+    def _tuple_of(self, count: int | None = None) -> None:
         """The last so many, or all since the mark."""
         taken = self._marked() if count is None else [self.stack.pop() for _ in range(count)][::-1]
         self.stack.append(tuple(taken))
 
-    def list_of(self) -> None:
+    def _list_of(self) -> None:
         """All since the mark."""
         self.stack.append(self._marked())
 
-    def dict_of(self) -> None:
+    def _dict_of(self) -> None:
         """Pairs since the mark."""
         taken = self._marked()
         self.stack.append(dict(zip(taken[::2], taken[1::2], strict=True)))
 
-    def append(self) -> None:
+    def _append(self) -> None:
         """The last, to the list before it."""
         self._extend([self.stack.pop()])
 
-    def appends(self) -> None:
+    def _appends(self) -> None:
         """All since the mark, to the list before it."""
         self._extend(self._marked())
 
@@ -135,12 +135,12 @@ class _Reader:
         target = self.stack[-1]
         (target.members if isinstance(target, Made) else target).extend(values)
 
-    def set_item(self) -> None:
+    def _set_item(self) -> None:
         """A pair, to the mapping before it."""
         value, key = self.stack.pop(), self.stack.pop()
         self._update({key: value})
 
-    def set_items(self) -> None:
+    def _set_items(self) -> None:
         """Pairs since the mark, to the mapping before them."""
         taken = self._marked()
         self._update(dict(zip(taken[::2], taken[1::2], strict=True)))
@@ -149,12 +149,12 @@ class _Reader:
         target = self.stack[-1]
         (target.items if isinstance(target, Made) else target).update(values)
 
-    def name(self) -> None:
+    def _name(self) -> None:
         """A name, from two texts."""
         attribute, module = self.stack.pop(), self.stack.pop()
         self.stack.append(Name(str(module), str(attribute)))
 
-    def call(self) -> None:
+    def _call(self) -> None:
         """A note of a call."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if isinstance(function, Name) and function.name == "_reconstructor" and arguments:
@@ -162,17 +162,17 @@ class _Reader:
             arguments = base if isinstance(base, tuple) else ()
         self.stack.append(Made(function, tuple(arguments)))
 
-    def call_named(self) -> None:
+    def _call_named(self) -> None:
         """A note of a call with named arguments."""
         named, arguments, function = self.stack.pop(), self.stack.pop(), self.stack.pop()
         self.stack.append(Made(function, tuple(arguments), items=dict(named)))
 
-    def object_of(self) -> None:
+    def _object_of(self) -> None:
         """A note of a call, of all since the mark."""
         function, *arguments = self._marked()
         self.stack.append(Made(function, tuple(arguments)))
 
-    def build(self) -> None:
+    def _build(self) -> None:
         """A note of a state."""
         state = self.stack.pop()
         target = self.stack[-1]
@@ -198,25 +198,25 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
 }
 _STEPS: dict[str, Callable[[_Reader], None]] = {
-    "POP": _Reader.pop,
-    "POP_MARK": _Reader.pop_mark,
-    "DUP": _Reader.twice,
-    "TUPLE": _Reader.tuple_of,
-    "TUPLE1": lambda reader: reader.tuple_of(1),
-    "TUPLE2": lambda reader: reader.tuple_of(2),
-    "TUPLE3": lambda reader: reader.tuple_of(3),
-    "LIST": _Reader.list_of,
-    "FROZENSET": _Reader.tuple_of,
-    "DICT": _Reader.dict_of,
-    "APPEND": _Reader.append,
-    "APPENDS": _Reader.appends,
-    "ADDITEMS": _Reader.appends,
-    "SETITEM": _Reader.set_item,
-    "SETITEMS": _Reader.set_items,
-    "STACK_GLOBAL": _Reader.name,
-    "REDUCE": _Reader.call,
-    "NEWOBJ": _Reader.call,
-    "NEWOBJ_EX": _Reader.call_named,
-    "OBJ": _Reader.object_of,
-    "BUILD": _Reader.build,
+    "POP": _Reader._pop,
+    "POP_MARK": _Reader._pop_mark,
+    "DUP": _Reader._twice,
+    "TUPLE": _Reader._tuple_of,
+    "TUPLE1": lambda reader: reader._tuple_of(1),
+    "TUPLE2": lambda reader: reader._tuple_of(2),
+    "TUPLE3": lambda reader: reader._tuple_of(3),
+    "LIST": _Reader._list_of,
+    "FROZENSET": _Reader._tuple_of,
+    "DICT": _Reader._dict_of,
+    "APPEND": _Reader._append,
+    "APPENDS": _Reader._appends,
+    "ADDITEMS": _Reader._appends,
+    "SETITEM": _Reader._set_item,
+    "SETITEMS": _Reader._set_items,
+    "STACK_GLOBAL": _Reader._name,
+    "REDUCE": _Reader._call,
+    "NEWOBJ": _Reader._call,
+    "NEWOBJ_EX": _Reader._call_named,
+    "OBJ": _Reader._object_of,
+    "BUILD": _Reader._build,
 }

@@ -56,7 +56,8 @@ def _many_small(source: Any) -> bool:
     """Whether there are many files, and they are small."""
     if len(source.paths) < _MANY:
         return False
-    return sum(now.size_bytes for now in source.versions().values()) < len(source.paths) * _SMALL_BYTES
+    sizes: list[int] = [now.size_bytes for now in source.versions().values()]
+    return sum(sizes) < len(sizes) * _SMALL_BYTES
 
 
 def _root(place: str) -> str:
