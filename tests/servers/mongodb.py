@@ -50,6 +50,10 @@ class MongoDb:
         """The address of a collection of ours; through another host, if given."""
         return f"{host or self.host}/{self.database}/{collection}{self.options}"
 
+    def variables(self) -> dict[str, str]:
+        """What a user's environment may hold."""
+        return {"MONGODB_URL": f"{self.host}/{self.options}", "ORRERY_CONNECTION__MONGODB": self.url()}
+
     @contextmanager
     def client(self) -> Iterator[Any]:
         """An independent client: the database."""
