@@ -51,6 +51,8 @@ class Output(Spec):
     mean: tuple[float, ...] = ()
     """Per channel of a picture, of values 0 to 255, for the network to normalise with: (x - mean) / std."""
     std: tuple[float, ...] = ()
+    photo: bool = False
+    """What a tensor shows stays what it is when it is moved, turned or scaled a little: training may do so."""
 
 
 Encoded = NDArray[Any] | Bag

@@ -54,6 +54,7 @@ class ImageTransform(Transform):
             Output(
                 name=block_name(self.kind, inputs),
                 role=Role.TENSOR,
+                photo=True,
                 shape=shape,
                 dtype="uint8",
                 names=inputs,

@@ -51,6 +51,7 @@ class VideoTransform(Transform):
             Output(
                 name=block_name(self.kind, inputs),
                 role=Role.TENSOR,
+                photo=True,
                 shape=(3 * frames, height, width),
                 dtype="uint8",
                 mean=tuple(mean.tolist()),

@@ -22,7 +22,6 @@ from orrery.networks.decoders.decoder import decoder_for
 from orrery.networks.decoders.number import NumberDecoder
 from orrery.networks.export import export_onnx, made_up
 from orrery.networks.inputs import as_arrays
-from orrery.networks.network import is_picture
 from orrery.spec import code_key
 from orrery.training.device import find_device
 from orrery.training.events import Observer
@@ -61,7 +60,7 @@ def fit_module(
     In a gang every worker calls this; only the first one's network is exported.
     """
     world = dataclasses.replace(world, device=find_device(world.device))
-    pictures = tuple(output.name for output in feed.outputs if is_picture(output))
+    pictures = tuple(output.name for output in feed.outputs if output.photo)
     module = make(factory, feed.outputs, feed.target, world.seed)
     if weights is not None:
         begin_from(module, weights)
