@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-NAMES = ("startup", "loop", "predict", "memory", "loader", "sources")
+NAMES = ("startup", "loop", "gang", "predict", "memory", "loader", "sources")
 OUT = Path("build/bench")
 
 

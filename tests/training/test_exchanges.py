@@ -13,8 +13,16 @@ from orrery.engines.job import Gang
 from orrery.engines.local import Local
 from orrery.features.feature import Output, Role
 from orrery.features.target import Target
+from orrery.learners.crew import WARM
 from orrery.schema import Kind
-from orrery.training.exchange.choice import AllReduce, Average, Exchanging, Sharded, exchange_of
+from orrery.training.exchange.choice import (
+    AllReduce,
+    Average,
+    Exchanging,
+    Server,
+    Sharded,
+    exchange_of,
+)
 from orrery.training.feed import Feed
 from orrery.training.recipe import Recipe
 from orrery.training.world import World
@@ -94,11 +102,54 @@ def work(member: Member) -> dict[str, dict[str, Any]]:
         }
 
 
+SERVED: dict[str, tuple[Exchanging, Recipe]] = {
+    "sync": (Server(), EQUAL),
+    "async": (Server(mode="async"), LOCAL.replace(learning_rate=0.05)),
+    "bounded": (Server(mode="bounded", staleness=1), LOCAL.replace(learning_rate=0.05)),
+}
+
+
+def work_with_server(member: Member) -> dict[str, dict[str, Any]]:
+    """The same with a server as the last of three."""
+    from orrery.training.exchange.group import joined
+
+    found = {}
+    with joined(member.meeting, member.rank, member.size, "cpu"):
+        for name, (exchange, recipe) in SERVED.items():
+            world = World(rank=member.rank, size=2, exchange=exchange, serves=member.rank == 2)
+            found[name] = learn(world, exchange, recipe, tables())
+    return found
+
+
+def tables() -> Feed:
+    """The digits as plain numbers, for a network without batch norms."""
+    from sklearn.datasets import load_digits
+
+    found: Any = load_digits()
+    output = Output(name="dots", role=Role.NUMBER, width=64)
+    target = Target(name="label", kind=Kind.CATEGORY, type="int64", labels=tuple(range(10)), width=10)
+    numbers = found.data[:600] / 8.0 - 1.0
+    whole = Feed.of((output,), target, {"dots": numbers}, found.target[:600].astype(np.int64))
+    return whole.subset(np.arange(500), np.arange(500, 600))
+
+
+def test_a_parameter_server() -> None:
+    engine = Local(threads=3)
+    first, second, _ = engine.submit(engine.plan(Gang(work_with_server, workers=3, warm=WARM))).result()
+    alone = learn(World(), AllReduce(), EQUAL, tables())
+    assert apart(first["sync"], alone) < 1e-5
+    for name in SERVED:
+        assert first[name]["metrics"]["validation/loss"] == second[name]["metrics"]["validation/loss"]
+        for part, array in first[name]["weights"].items():
+            assert array.tolist() == second[name]["weights"][part].tolist(), (name, part)
+    assert first["async"]["metrics"]["validation/accuracy"] > 0.4
+    assert first["bounded"]["metrics"]["validation/accuracy"] > 0.4
+
+
 @pytest.fixture(scope="module")
 def found() -> list[dict[str, dict[str, Any]]]:
     engine = Local(threads=2)
-    warm = ("torch", "torch.distributed", "torch._dynamo", "orrery.training.loop")
-    returned: list[Any] = engine.submit(engine.plan(Gang(work, workers=2, warm=warm))).result()
+    returned: list[Any] = engine.submit(engine.plan(Gang(work, workers=2, warm=WARM))).result()
     return returned
 
 

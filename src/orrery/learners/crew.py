@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from orrery.engines.engine import Engine, Link, Lost, Member
 from orrery.engines.job import Gang
+from orrery.errors import SettingsError
 from orrery.learners import openmp
 from orrery.learners.learner import Learner, Predictor
 from orrery.training.events import Epoch, Event, Observer, Started, Step
@@ -57,7 +58,12 @@ class GangCrew:
     def fit(self, learner: Learner, rows: Feed | Rows, world: World, observe: Observer) -> Predictor:
         """The predictor that a gang of so many workers learns."""
         started = time.perf_counter()
-        dealt = rows.dealt(self.workers) if isinstance(rows, Rows) else rows
+        servers = world.exchange.servers
+        if self.workers <= servers:
+            raise SettingsError(
+                f"{self.workers} workers are none that learn, where {servers} hold parameters."
+            )
+        dealt = rows.dealt(self.workers, servers) if isinstance(rows, Rows) else rows
         task = Shift(learner, dealt, replace(world, crew=None))
 
         def listen(rank: int, told: Any) -> str | None:
@@ -77,7 +83,7 @@ class GangCrew:
             warm=WARM,
         )
         done: list[Done] = self.engine.submit(self.engine.plan(gang)).result()
-        self.facts = _facts(done, time.perf_counter() - started)
+        self.facts = _facts(done, self.workers - servers, time.perf_counter() - started)
         predictor = done[0].predictor
         assert predictor is not None
         return predictor
@@ -111,10 +117,12 @@ class Shift:
 
         began = time.perf_counter()
         device = device_of(self.world.device, member.local_rank)
+        learning = member.size - self.world.exchange.servers
         world = replace(
             self.world,
             rank=member.rank,
-            size=member.size,
+            size=learning,
+            serves=member.rank >= learning,
             device=device,
             traffic=Traffic(),
             stopping=lambda: member.link is not None and member.link.stopped,
@@ -168,11 +176,12 @@ class _Telling:
             self._next = time.monotonic() + _TELL_S
 
 
-def _facts(done: Sequence[Done], seconds: float) -> dict[str, Any]:
+def _facts(done: Sequence[Done], learning: int, seconds: float) -> dict[str, Any]:
+    done, workers = done[:learning], len(done)
     traffic = [one.traffic for one in done]
     steps = max(traffic[0].steps, 1)
     return {
-        "workers": len(done),
+        "workers": workers,
         "rows_read": [one.read for one in done],
         "rows_per_epoch": sorted({sum(rows) for rows in zip(*(one.epochs for one in done), strict=True)}),
         "steps": traffic[0].steps,

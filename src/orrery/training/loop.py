@@ -69,6 +69,10 @@ def _train(run: Run) -> State:
     saver = Saver(run.world, run.key, run.recipe.checkpoint_s, run.observe, meet)
     found = saver.restore()
     state = resume(run, *found) if found else State()
+    if run.world.serves:
+        from orrery.training.exchange.server import serve
+
+        return State(step=serve(run, state.step), reason="served")
     _tell(run, state, Started("network", run.feed.rows, run.steps, run.recipe.epochs, state.step))
     while not state.reason:
         _epoch(run, state, saver)

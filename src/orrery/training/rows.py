@@ -33,10 +33,10 @@ class Rows:
             self.plan, self.target, self.train, validation=self.held, weight=self.weight, seed=self.seed
         )
 
-    def dealt(self, workers: int) -> Dealt:
-        """Which worker reads what; small."""
-        held = None if self.held is None else deal(self.held, workers)
-        return Dealt(self, deal(self.train, workers), held)
+    def dealt(self, workers: int, idle: int = 0) -> Dealt:
+        """Which worker reads what; small. The last ``idle`` workers read nothing."""
+        held = None if self.held is None else deal(self.held, workers, idle)
+        return Dealt(self, deal(self.train, workers, idle), held)
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,10 @@ class Stretches:
         return self.source.to_dict()
 
 
-def deal(table: Table, workers: int) -> list[Table]:
+def deal(table: Table, workers: int, idle: int = 0) -> list[Table]:
     """The part of the table that each worker reads; together, in order, they are the table.
+
+    The last ``idle`` workers read nothing.
 
     Where a step needs to see all rows (a query, a sample), the first worker reads everything.
     """
@@ -88,10 +90,9 @@ def deal(table: Table, workers: int) -> list[Table]:
             step.cuts.learn()  # here, once; the workers are told
     parts = list(pipeline.source.partitions())
     if all(isinstance(step, _BY_ROW) for step in pipeline.steps):
-        dealt = _deal(pipeline, parts, workers)
-    else:
-        return [table, *(_part(pipeline, []) for _ in range(workers - 1))]
-    return [_part(pipeline, own) for own in dealt]
+        dealt = [*_deal(pipeline, parts, workers - idle), *([] for _ in range(idle))]
+        return [_part(pipeline, own) for own in dealt]
+    return [table, *(_part(pipeline, []) for _ in range(workers - 1))]
 
 
 def _part(pipeline: Pipeline, own: Sequence[Stretch]) -> Table:

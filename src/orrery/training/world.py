@@ -39,6 +39,8 @@ class World:
     """Where checkpoints and curves go; None keeps nothing. The same folder resumes the run."""
     exchange: Exchanging = field(default_factory=AllReduce)
     """How the workers of a gang agree."""
+    serves: bool = False
+    """Whether this worker holds parameters for the others, who number ``size``, and does not learn."""
     traffic: Traffic = field(default_factory=Traffic)
     """What that has cost this worker."""
     stopping: Callable[[], bool] = never

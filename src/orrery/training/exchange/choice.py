@@ -20,6 +20,8 @@ class Exchanging(Choice):
     """Settings of an exchange."""
 
     family: ClassVar[str] = "orrery.training.exchange"
+    servers: ClassVar[int] = 0
+    """How many of the gang's workers hold parameters instead of learning; they have the last ranks."""
 
     @abstractmethod
     def open(self, world: World, recipe: Recipe) -> Exchange:
@@ -93,6 +95,30 @@ class Sharded(Exchanging):
         from orrery.training.exchange.sharded import Sharder
 
         return Sharder(self, world)
+
+
+class Server(Exchanging):
+    """The last worker holds the parameters: the others push gradients to it, and pull what it made of them.
+
+    ``sync`` adds up all gradients of a step, so that the others learn what one would. ``async`` uses each
+    gradient as it comes. ``bounded`` too, but nobody is more than ``staleness`` steps ahead of the slowest.
+    Sources: Li et al., "Scaling Distributed Machine Learning with the Parameter Server", 2014; Ho et al.,
+    "More Effective Distributed ML via a Stale Synchronous Parallel Parameter Server", 2013.
+
+    >>> Server(mode="bounded", staleness=2).servers
+    1
+    """
+
+    kind: Literal["server"] = "server"
+    servers: ClassVar[int] = 1
+    mode: Literal["sync", "async", "bounded"] = "sync"
+    staleness: int = Field(default=4, ge=0)
+
+    def open(self, world: World, recipe: Recipe) -> Exchange:
+        """This worker's end."""
+        from orrery.training.exchange.server import Pusher
+
+        return Pusher(self, world)
 
 
 def exchange_of(exchange: str | Mapping[str, Any] | Exchanging) -> Exchanging:
