@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format bench clean lock servers servers-start servers-stop
+.PHONY: help setup demo flowers test test-fast check format bench clean lock servers servers-start servers-stop
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ $(STAMP): pyproject.toml requirements/dev.txt scripts/setup.sh
 
 demo: setup  ## the whole loop on real handwritten digits: read, learn, serve, retrain, promote
 	@cd examples/digits && ../../$(BIN)/python demo.py
+
+flowers: setup  ## pictures in MongoDB, read in place by two workers, learnt, and shown with their probabilities
+	@cd examples/flowers && ../../$(BIN)/python flow.py
 
 test: setup  ## all tests; starts the servers they need, skips what this machine cannot have
 	@$(BIN)/python -m pytest
