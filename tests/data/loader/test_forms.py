@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from PIL import Image
 
 from orrery.data.codecs import image
 from orrery.data.loader.forms import Ragged
+from orrery.data.source import Partition
 from orrery.data.table import Table, read
 from orrery.errors import BadRowError, SchemaError, SettingsError, SourceError
+from orrery.schema import Schema
 
 ROWS = 200
 UTC = dt.UTC
@@ -135,6 +138,23 @@ def test_tensors_of_every_spelling(tmp_path: Path) -> None:
         len(read(str(tmp_path / "t.parquet")).loader(8, tensors={"bytes": ("float64", (2, 3))}))
 
 
+class ArrowRows:
+    """As much of a source as a table needs."""
+
+    def __init__(self, table: Any, more: int = 0) -> None:
+        self.table = table
+        self.more = more
+
+    def schema(self) -> Schema:
+        return Schema.of(self.table.schema)
+
+    def fingerprint(self) -> str:
+        return "told"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {}
+
+
 def sources(folder: Path) -> dict[str, Table]:
     rows = everything().select(["id", "text", "f"])
     pq.write_table(rows, folder / "rows.parquet", row_group_size=30)
@@ -168,6 +188,27 @@ def test_every_source_gives_each_row_once_and_goes_on(tmp_path: Path, name: str)
     again = table.loader(32, form="arrow", buffer_bytes=9000)
     again.load_state_dict({**loader.state_dict(), "epoch": 0, "batch": 3})
     assert rows(again) == whole[3:]
+
+
+class Told(ArrowRows):
+    """A source of the user's own, that knows how many rows each part has, or says so."""
+
+    def partitions(self) -> list[Partition]:
+        return [Partition(i, rows=50 + self.more) for i in range(4)]
+
+    def read(
+        self, partition: Partition, columns: Any = None, where: str | None = None, start: int = 0
+    ) -> Iterator[Any]:
+        rows = self.table.slice(partition.index * 50, 50).select(columns or self.table.schema.names)
+        yield from rows.slice(start).to_batches(7)
+
+
+def test_parts_that_know_their_rows_are_read_in_place_and_held_to_it() -> None:
+    rows = everything().select(["id", "text"])
+    batches = Table(Told(rows)).loader(32, form="arrow", buffer_bytes=6000)
+    assert sorted(i for batch in batches for i in batch["id"].to_pylist()) == list(range(ROWS))
+    with pytest.raises(SourceError, match="ended 3 rows before"):
+        list(Table(Told(rows, more=3)).loader(32))
 
 
 def test_a_cache_is_written_once_and_found_again(tmp_path: Path, stored: Table) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +78,3 @@ class Buffers:
     def clear(self) -> None:
         """Keep nothing."""
         self._kept.clear()
-
-
-def records(data: NDArray[np.uint8], part: Dense) -> NDArray[Any]:
-    """Bytes as records of a part."""
-    return data.view(part.record)

@@ -7,7 +7,7 @@ share a matrix, row by row. Legend: n rows, w columns of a matrix.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -94,8 +94,6 @@ class Layout:
     """Of all columns, in the order asked for."""
     dense: tuple[Dense, ...]
     ragged: tuple[str, ...]
-    shapes: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]] = field(default_factory=dict)
-    """Type and shape of those columns that are tensors."""
 
     @property
     def names(self) -> list[str]:
@@ -148,7 +146,7 @@ def layout(
         dense.append(Dense(f"\0{dtype}", tuple(names), dtype, (len(names),)))
     if numbered:
         dense.append(Dense(ROW_NUMBER, (), np.dtype(np.int64), (1,)))
-    return Layout(schema, tuple(dense), tuple(ragged), shapes)
+    return Layout(schema, tuple(dense), tuple(ragged))
 
 
 def _features(names: tuple[str, ...], schema: Any, kinds: Mapping[str, Any]) -> Dense:
