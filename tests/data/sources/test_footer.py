@@ -91,3 +91,10 @@ def test_footers_are_kept_up_to_a_size() -> None:
     kept.keep("big", None, End(5000))
     assert kept.get("big", None) is not None
     assert kept.get("99", None) is None
+
+
+def test_not_a_number_is_greater_than_all_that_a_footer_tells() -> None:
+    pq.write_table(pa.table({"x": [0.0, float("nan")]}), "x.parquet")
+    assert read("x.parquet").where("x > 0.5").count() == 1
+    assert read("x.parquet").where("x >= 0.5").count() == 1
+    assert read("x.parquet").where("x < 0").count() == 0
