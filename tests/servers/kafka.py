@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,6 +106,15 @@ class Kafka:
     def kill(self) -> None:
         """End it at once, as a crash would; what it stored stays."""
         programs.stop(self.programs.pop(), gently_s=0)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """It takes connections for as long as the block runs, and answers nothing."""
+        os.killpg(self.programs[0].pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.programs[0].pid, signal.SIGCONT)
 
     def start(self) -> None:
         """Start it; returns when it answers."""

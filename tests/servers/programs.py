@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,12 +17,18 @@ Program = subprocess.Popen[bytes]
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of this machine that are free now."""
+    """Different ports of this machine that are free now, below those that the kernel gives to clients.
+
+    Of one of those, a client that tries again and again while the server is down may become its own server.
+    """
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        found: list[int] = []
+        while len(found) < count:
+            probe = held.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", secrets.choice(range(10_000, 32_000))))
+                found.append(int(probe.getsockname()[1]))
+        return found
 
 
 def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Program:

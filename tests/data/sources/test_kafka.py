@@ -415,6 +415,19 @@ def test_a_broker_that_stays_away_half_way_is_told_with_the_place(kafka: Kafka, 
     assert ids(opened(kafka, long_topic, start=at)) == list(range(at, 40_000))
 
 
+def test_a_broker_that_falls_silent_is_told_in_time(kafka: Kafka, topic: str) -> None:
+    place = f"kafka://{kafka.bootstrap}/{topic}?timeout_s=1"
+    known = read(place)
+    assert known.schema.names[0] == "id"
+    began = time.monotonic()
+    with kafka.silent():
+        with pytest.raises(SourceError, match=f"within 1 s about the topic '{topic}'"):
+            read(place).count()
+        with pytest.raises(SourceError, match="within 1 s about partition 0, of which offset 0 is next"):
+            known.count()
+    assert time.monotonic() - began < 10
+
+
 def test_reading_can_be_given_up_at_any_moment(kafka: Kafka) -> None:
     name = kafka.topic()
     kafka.send(name, numbered(0, 50_000))

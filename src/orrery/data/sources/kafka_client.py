@@ -126,9 +126,30 @@ class Client:
                 raise self.failed(
                     f"the messages of partition {message.partition()} from offset {at} on were deleted"
                 )
-            elif not error.retriable():
+            elif not _passes(error):
                 raise self.failed(error.str())
+            else:
+                self._heard(error)
         return taken, at
+
+
+_PASSING = (
+    *("_TRANSPORT", "_TIMED_OUT", "_TIMED_OUT_QUEUE", "_ALL_BROKERS_DOWN", "_RESOLVE", "_WAIT_COORD"),
+    *("UNKNOWN_TOPIC_OR_PART", "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION", "REQUEST_TIMED_OUT"),
+    *("BROKER_NOT_AVAILABLE", "REPLICA_NOT_AVAILABLE", "NETWORK_EXCEPTION", "KAFKA_STORAGE_ERROR"),
+    *(
+        "FENCED_LEADER_EPOCH",
+        "UNKNOWN_LEADER_EPOCH",
+        "OFFSET_NOT_AVAILABLE",
+        "PREFERRED_LEADER_NOT_AVAILABLE",
+    ),
+)
+
+
+def _passes(error: Any) -> bool:
+    """Whether an error may go away by itself: a broker that restarts, or one that takes over from another."""
+    codes = type(error)
+    return error.code() in {getattr(codes, name) for name in _PASSING if hasattr(codes, name)}
 
 
 _CONSUMER: dict[str, Any] = {
@@ -191,8 +212,6 @@ class Questions:
     def _asked(self, ask: Callable[[float], R], about: str) -> R:
         """An answer, asked for again and again while there is time."""
         kafka = require("confluent_kafka", "Reading Kafka")
-        codes = kafka.KafkaError
-        waiting = (codes._TRANSPORT, codes._TIMED_OUT, codes._ALL_BROKERS_DOWN, codes._RESOLVE)
         end = time.monotonic() + self.client.address.timeout_s
         while True:
             left = end - time.monotonic()
@@ -202,7 +221,7 @@ class Questions:
                 self.admin.poll(0)
                 self.client.refused()
                 told = error.args[0] if error.args and isinstance(error.args[0], kafka.KafkaError) else None
-                if told is not None and not (told.retriable() or told.code() in waiting):
+                if told is not None and not _passes(told):
                     raise
                 if time.monotonic() >= end:
                     raise self.client.late(about) from None
