@@ -27,7 +27,7 @@ class Quality:
     """How well an epoch is mixed.
 
     >>> print(Quality(effective=11.0, groups=80, size=1024))
-    mixes E = 11.0 of 80 row groups; variance of a batch's mean 81.2 times that of a full shuffle
+    mixes E = 11.0 of 80 row groups; variance of a batch's mean 82.2 times that of a full shuffle
     """
 
     effective: float
