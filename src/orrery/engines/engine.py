@@ -6,6 +6,7 @@ touching anything, and runs the plan behind a :class:`Handle`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -61,6 +62,9 @@ class Link(Protocol):
     def stopped(self) -> bool:
         """Whether ``listen`` asked to end."""
 
+    def keep(self, path: Path, needs: Sequence[str] = ()) -> None:
+        """A file of ``Member.folder`` for the gang's folder; there it takes its place after those it needs."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -76,6 +80,10 @@ class Member:
     scratch: Path | None = None
     """A folder that the gang's workers on this host share; removed when the gang ends."""
     link: Link | None = None
+    places: tuple[int, ...] = ()
+    """For each rank the number of the machine that it is on; empty where all share one."""
+    folder: Path | None = None
+    """A copy of the gang's folder, where the driver's own cannot be reached."""
 
 
 @dataclass(frozen=True)

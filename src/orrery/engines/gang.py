@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +28,7 @@ from orrery.engines import frames, freight
 from orrery.engines.engine import Lost
 from orrery.engines.forks import FORKS
 from orrery.engines.job import Gang
+from orrery.engines.keeper import is_halted
 from orrery.engines.worker import Failure
 from orrery.errors import DeadlineError, OrreryError, WorkerError
 
@@ -65,6 +67,7 @@ class Seat:
     failure: Failure | None = None
     failed_at: float = 0.0
     exit: int | None = None
+    host: str = field(default_factory=socket.gethostname)
 
     @property
     def lost(self) -> bool:
@@ -74,12 +77,16 @@ class Seat:
 
 def run_gang(gang: Gang, stop: threading.Event, limits: Limits) -> list[Any]:
     """What every worker returned. Raises the first worker's error, WorkerError, DeadlineError, Cancelled."""
+    return restarting(gang, lambda task: Life(gang, limits, task).run(stop))
+
+
+def restarting(gang: Gang, live: Callable[[IO[bytes]], list[Any]]) -> list[Any]:
+    """What the gang's first undisturbed life gives, of as many as it may have."""
     with freight.load(gang.task) as task:
-        FORKS.warm(gang.warm)
         left = gang.restarts
         while True:
             try:
-                return _Once(gang, limits, task).run(stop)
+                return live(task)
             except WorkerError as error:
                 if not error.lost or not left:
                     if gang.restarts and error.lost:
@@ -92,7 +99,7 @@ def run_gang(gang: Gang, stop: threading.Event, limits: Limits) -> list[Any]:
                     gang.listen(error.rank, Lost(error.message, left))
 
 
-class _Once:
+class Life:
     """One life of a gang."""
 
     def __init__(self, gang: Gang, limits: Limits, task: IO[bytes]) -> None:
@@ -100,10 +107,11 @@ class _Once:
         self.limits = limits
         self.task = task
         self.seats: list[Seat] = []
-        self.host = socket.gethostname()
         self.selector = selectors.DefaultSelector()
 
     def run(self, stop: threading.Event) -> list[Any]:
+        """What every worker returned."""
+        FORKS.warm(self.gang.warm)
         scratch = Path(tempfile.mkdtemp(prefix="orrery-gang-"))
         try:
             for rank in range(self.gang.workers):
@@ -137,7 +145,7 @@ class _Once:
         member = {
             "rank": rank,
             "size": self.gang.workers,
-            "host": self.host,
+            "host": socket.gethostname(),
             "local_rank": rank,
             "meeting": (scratch / "meeting").as_uri(),
             "scratch": str(scratch),
@@ -211,7 +219,7 @@ class _Once:
         if not lost and len(failed) < len(self.seats) and time.monotonic() < first + _BLAME_S:
             return
         seat = min(lost or failed, key=lambda seat: (_follows(seat), seat.failed_at))
-        raise self._lost(seat, _died(seat)) if seat.lost else self._failed(seat)
+        raise self._lost(seat, self._died(seat)) if seat.lost else self._failed(seat)
 
     def _check_silent(self) -> None:
         now = time.monotonic()
@@ -223,7 +231,7 @@ class _Once:
                 raise DeadlineError(
                     f"After {silent_s:.0f} s {self._missing()} of {self.gang.workers} had not started."
                 )
-            if silent_s > self.limits.stopped_s and _is_stopped(seat.pid):
+            if silent_s > self.limits.stopped_s and self._is_halted(seat):
                 raise self._lost(seat, f"is stopped, and silent for {silent_s:.1f} s")
             if seat.heard and silent_s > self.limits.silence_s:
                 raise self._lost(seat, f"has been silent for {silent_s:.1f} s")
@@ -234,18 +242,18 @@ class _Once:
 
     def _lost(self, seat: Seat, why: str) -> WorkerError:
         tail = self._tail(seat.rank)
-        message = f"Worker {seat.rank} of {self.gang.workers} on {self.host} (process {seat.pid}) {why}."
+        message = f"Worker {seat.rank} of {self.gang.workers} on {seat.host} (process {seat.pid}) {why}."
         error = WorkerError(message + (f" It last printed:\n{tail}\n" if tail else ""))
-        error.rank, error.host, error.lost = seat.rank, self.host, True
+        error.rank, error.host, error.lost = seat.rank, seat.host, True
         return error
 
     def _failed(self, seat: Seat) -> BaseException:
         """The worker's own error where Orrery raised it; any other with its traceback."""
         failure = seat.failure
         assert failure is not None
-        where = f"worker {seat.rank} of {self.gang.workers} on {self.host}"
+        where = f"worker {seat.rank} of {self.gang.workers} on {seat.host}"
         error = WorkerError(f"{where.capitalize()} failed: {failure.told}\n{failure.traceback}")
-        error.rank, error.host = seat.rank, self.host
+        error.rank, error.host = seat.rank, seat.host
         if isinstance(failure.error, OrreryError):
             failure.error.add_note(f"in {where}:\n{failure.traceback}")
             return failure.error
@@ -260,6 +268,17 @@ class _Once:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-_LOG_LINES:])
+
+    def _died(self, seat: Seat) -> str:
+        assert seat.exit is not None
+        if seat.exit < 0:
+            name = signal.Signals(-seat.exit).name
+            more = "; the system kills what takes too much memory" if name == "SIGKILL" else ""
+            return f"was killed by {name}{more}"
+        return f"ended by itself with exit code {seat.exit}"
+
+    def _is_halted(self, seat: Seat) -> bool:
+        return is_halted(seat.pid)
 
     def _end(self) -> None:
         """Nobody of the gang is left afterwards."""
@@ -280,24 +299,7 @@ class _Once:
         self.selector.close()
 
 
-def _died(seat: Seat) -> str:
-    assert seat.exit is not None
-    if seat.exit < 0:
-        name = signal.Signals(-seat.exit).name
-        more = "; the system kills what takes too much memory" if name == "SIGKILL" else ""
-        return f"was killed by {name}{more}"
-    return f"ended by itself with exit code {seat.exit}"
-
-
 def _follows(seat: Seat) -> bool:
     """Whether a failure looks like the consequence of another's: a lost connection."""
     told = seat.failure.told.lower() if seat.failure is not None else ""
     return any(sign in told for sign in ("connection closed", "connection reset", "broken pipe", "timed out"))
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] in {"T", "t"}

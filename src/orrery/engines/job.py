@@ -52,6 +52,10 @@ class Gang:
     """Called here with the rank and what a worker tells; the answer ``"stop"`` goes to that worker."""
     logs: Path | None = None
     """A folder that keeps what each worker printed, ``rank-<n>.log``."""
+    folder: Path | None = None
+    """A folder here, whose checkpoints workers elsewhere begin with, and where theirs arrive."""
+    rows: Any = None
+    """A table of the cluster's own, whose rows the engine feeds to the workers."""
     warm: Sequence[str] = ()
     """Modules to load once for all workers, where the engine can."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import select
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,11 @@ class SocketLink:
     def stopped(self) -> bool:
         """Whether the driver asked to end."""
         return self._stop.is_set()
+
+    def keep(self, path: Path, needs: Sequence[str] = ()) -> None:
+        """A file, and the names of those that have to be there before it."""
+        head = json.dumps({"name": path.name, "needs": list(needs)}).encode()
+        self.send(frames.FILE, head + b"\n" + path.read_bytes())
 
     def send(self, kind: bytes, body: bytes = b"") -> None:
         """One message."""
@@ -77,7 +84,8 @@ def main(asked: dict[str, Any], link: int, log: int, task: int) -> int:
     end = SocketLink(socket.socket(fileno=link))
     end.start()
     place = asked["member"]
-    member = Member(**{**place, "scratch": Path(place["scratch"]), "link": end})
+    paths = {name: Path(place[name]) for name in ("scratch", "folder") if name in place}
+    member = Member(**{**place, **paths, "places": tuple(place.get("places", ())), "link": end})
     code = 0
     try:
         work = freight.unload(task)
