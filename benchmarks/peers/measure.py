@@ -43,12 +43,15 @@ def effective(labels: list[Any], of_group: int) -> float:
         shares = np.unique(batch // of_group, return_counts=True)[1] / len(batch)
         once = 1 / len(batch)
         found.append(1 / max((float(shares @ shares) - once) / (1 - once), 1e-9))
-    return float(np.mean(found))
+    return float(np.mean(found)) if found else 1.0
 
 
-def epochs(kind: str, make: Callable[[str], Callable[[int], Iterator[Any]]], number: int) -> dict[str, Any]:
-    """Figures of some epochs. Opening files is inside the clock, imports are outside."""
-    total, of_group = sets.rows(kind[0]), sets.shape(kind[0])[2]
+def epochs(
+    kind: str, make: Callable[[str], Callable[[int], Iterator[Any]]], number: int, files: int | None = None
+) -> dict[str, Any]:
+    """Figures of some epochs, of the first files or all. Opening is inside the clock, imports are not."""
+    all_files, _, of_group = sets.shape(kind[0])
+    total = sets.rows(kind[0]) * (files or all_files) // all_files
     imported = pss_mb()
     told: list[dict[str, float]] = []
     sampled: list[Any] = []
@@ -138,7 +141,7 @@ def main(told: dict[str, Any]) -> dict[str, Any]:
         importlib.import_module("orrery.data.table")
         if told.get("moments"):
             return moments(kind, options)
-        return epochs(kind, ours(options), told["epochs"])
+        return epochs(kind, ours(options), told["epochs"], 1 if "files" in options else None)
     loaders = importlib.import_module("benchmarks.peers.loaders")
     return epochs(kind, loaders.LOADERS[who], told["epochs"])
 
