@@ -1,6 +1,7 @@
 """One suite over all engines: what a gang promises, wherever it runs. Gaps are in ``GAPS``, and counted.
 
-An engine that is not here yet (Spark, Ray) adds a line to ``ENGINES``; its gaps, with reasons, to ``GAPS``.
+An engine that is not here yet (Ray) adds a line to ``ENGINES``; its gaps, with reasons, to ``GAPS``.
+Spark runs here in one JVM; on executors of their own in ``tests/engines/test_spark_cluster.py``.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from orrery.engines.forks import FORKS
 from orrery.engines.gang import Limits
 from orrery.engines.job import Each, Gang
 from orrery.engines.local import Local
+from orrery.engines.spark import Spark
 from orrery.errors import DeadlineError, EngineError, FitError, SlotsError, WorkerError
 from orrery.learners.crew import WARM
 
-ENGINES: dict[str, Callable[[], Engine]] = {
-    "local": lambda: Local(threads=3, limits=Limits(stopped_s=1.0)),
+ENGINES: dict[str, Callable[[Callable[[str], Any]], Engine]] = {
+    "local": lambda ask: Local(threads=3, limits=Limits(stopped_s=1.0)),
+    "spark": lambda ask: Spark(ask("spark"), limits=Limits(stopped_s=1.0)),
 }
 GAPS: dict[tuple[str, str], str] = {}
 """(engine, name of a test) -> why it does not hold there yet."""
@@ -40,7 +43,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     gap = GAPS.get((request.param, request.node.originalname))
     if gap:
         pytest.skip(f"{request.param}: {gap}")
-    return ENGINES[request.param]()
+    return ENGINES[request.param](request.getfixturevalue)
 
 
 @pytest.fixture(autouse=True)
@@ -248,6 +251,7 @@ DRIVER = textwrap.dedent(
     import os, sys, time
     from orrery.engines.job import Gang
     from orrery.engines.local import Local
+from orrery.engines.spark import Spark
 
     def task(member):
         member.link.tell(os.getpid())

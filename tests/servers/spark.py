@@ -1,4 +1,4 @@
-"""A Spark session for the tests: two threads of one JVM, on loopback, without its page."""
+"""A Spark session for the tests: three threads of one JVM, on loopback, without its page."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "2",
+    "spark.default.parallelism": "2",
     "spark.log.level": "ERROR",
 }
 
@@ -39,7 +40,7 @@ def spark() -> Iterator[Any]:
         warnings.simplefilter("ignore")  # PySpark remarks on the release of pandas
         from pyspark.sql import SparkSession
 
-        builder = SparkSession.builder.master("local[2]").appName("orrery-tests")
+        builder = SparkSession.builder.master("local[3]").appName("orrery-tests")
         for name, value in _SETTINGS.items():
             builder = builder.config(name, value)
         builder = builder.config("spark.sql.warehouse.dir", f"{folder}/warehouse")

@@ -76,6 +76,11 @@ class Cuts:
         self.shares = shares
         self.table = table
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What was learnt travels; the table, whose place may not be reached from elsewhere, stays."""
+        self.learn()
+        return {**self.__dict__, "table": None}
+
     def parts(self, batch: RecordBatch) -> Places:
         """The part of each row [n]; the batch has exactly the columns that the split reads."""
         if self.shares.time is not None:

@@ -2,5 +2,8 @@
 
 from __future__ import annotations
 
-KINDS = {"local": "orrery.engines.local:LOCAL"}
+KINDS = {
+    "local": "orrery.engines.local:LOCAL",
+    "spark": "orrery.engines.spark:Spark",
+}
 """Name of an engine -> where it lives."""

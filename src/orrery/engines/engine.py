@@ -63,7 +63,7 @@ class Link(Protocol):
         """Whether ``listen`` asked to end."""
 
     def keep(self, path: Path, needs: Sequence[str] = ()) -> None:
-        """A file of ``Member.folder`` for the gang's folder; there it takes its place after those it needs."""
+        """A file of ``Member.folder`` for the gang's folder, where it appears after those it needs."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from typing import IO, Any
 from orrery.data.passes import cores
 from orrery.engines import frames
 from orrery.engines.forks import FORKS
-from orrery.engines.link import Sealed, connect
+from orrery.engines.link import connect
 
 _LOOK_S = 0.1
 _HALT_S = 0.5  # of a worker's silence, until the system is asked about it
@@ -65,7 +65,7 @@ class Keeper:
         self.ended = threading.Event()
 
     def keep(self, batches: Iterable[Any]) -> None:
-        """Until the driver says that the gang is over. ``batches`` are the worker's rows, where it has any."""
+        """Until the driver says that the gang is over. ``batches`` are the worker's rows, if any."""
         watching = threading.Thread(target=self._watch, name="orrery-keeper", daemon=True)
         try:
             self._greet()

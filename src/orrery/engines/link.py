@@ -1,4 +1,4 @@
-"""A connection between machines: nobody without the gang's token gets a word in, and nothing is unpickled for him.
+"""A connection between machines: nobody without the gang's token gets a word in.
 
 Each end proves that it holds the token, and neither sends it: the driver draws a number, the worker answers
 with its rank, a number of its own and a seal over both, and the driver seals the answer. From then on each

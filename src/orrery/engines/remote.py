@@ -105,7 +105,7 @@ class RemoteLife(Life):
                 raise DeadlineError(
                     f"After {waited_s:.0f} s worker {missing} of {self.gang.workers} had not called back to "
                     f"{self.host}:{door.address[1]}.",
-                    hint="Can the executors reach this machine? Set spark.driver.host to an address they can.",
+                    hint="The executors must reach this machine; spark.driver.host says by which address.",
                 )
         self.seats.sort(key=lambda seat: seat.rank)
 

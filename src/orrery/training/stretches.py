@@ -11,16 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from orrery.aggregate import RecordBatch
-from orrery.data.pictures import Pictures
 from orrery.data.pipeline import Pipeline, build
+from orrery.data.rowwise import is_rowwise, learn_cuts
 from orrery.data.source import Partition, Source
-from orrery.data.split import Part
-from orrery.data.steps import Kinds, Map, Select, Where
 from orrery.data.table import Table
 from orrery.schema import Schema
-
-_BY_ROW = (Select, Kinds, Where, Map, Part, Pictures)
-"""Steps that look at a row, or a batch, and at nothing else."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +80,9 @@ def deal(table: Table, workers: int, idle: int = 0) -> list[Table]:
     Where a step needs to see all rows (a query, a sample), the first worker reads everything.
     """
     pipeline = build(table.source, table.steps)
-    for step in pipeline.steps:
-        if isinstance(step, Part):
-            step.cuts.learn()  # here, once; the workers are told
+    learn_cuts(pipeline)
     parts = list(pipeline.source.partitions())
-    if all(isinstance(step, _BY_ROW) for step in pipeline.steps):
+    if is_rowwise(pipeline):
         dealt = [*_deal(pipeline, parts, workers - idle), *([] for _ in range(idle))]
         return [_part(pipeline, own) for own in dealt]
     return [table, *(_part(pipeline, []) for _ in range(workers - 1))]

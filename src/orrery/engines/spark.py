@@ -1,0 +1,315 @@
+"""Spark: passes over data frames on its executors, and gangs in barrier stages.
+
+Rows stay where Spark has them. A pass is summarized on the executors and merged as a tree there. A gang is
+one barrier stage: each of its tasks keeps one worker (:mod:`orrery.engines.keeper`), is fed rows as Arrow
+where the table is Spark's own, and calls back to this process, which watches them as it would its own.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, Any
+
+from orrery.data.passes import Cancelled
+from orrery.data.pipeline import Pipeline, build
+from orrery.data.rowwise import is_rowwise, learn_cuts
+from orrery.data.sources.spark import Spark as Frames
+from orrery.engines import freight
+from orrery.engines import spark_tasks as tasks
+from orrery.engines.engine import Plan, Slots
+from orrery.engines.gang import Limits, restarting
+from orrery.engines.job import Each, Gang, Gather, Job, Map
+from orrery.engines.keeper import Post
+from orrery.engines.local import LOCAL, LocalHandle
+from orrery.engines.remote import RemoteLife
+from orrery.engines.spark_session import session_for, speaking, told
+from orrery.engines.worker import Failure
+from orrery.errors import OrreryError, SlotsError, WorkerError
+
+_REGISTER_S = 3.0  # for executors of a new session to be there
+_LAG_S = 1.0  # of Spark's own account of what runs
+_CANCEL_S = 10.0
+_WIDE = 8
+"""Summaries that the driver merges itself, at most."""
+
+
+@dataclass(frozen=True)
+class Fed:
+    """Rows of a data frame that the engine feeds to a gang, and how workers make a table of them again."""
+
+    source: Frames
+    columns: tuple[str, ...]
+    where: str | None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that travel."""
+        return self.source._needed(self.columns, self.where)
+
+    @property
+    def frame(self) -> Any:
+        """The frame, its columns by number: Spark takes a dot in a name for a member."""
+        frame = self.source._narrowed(self.columns, self.where)
+        return frame.toDF(*(f"c{i}" for i in range(len(self.names))))
+
+
+class Spark:
+    """The engine of a Spark cluster: of a ``session``, of a ``master``'s, or of the session that is there."""
+
+    def __init__(self, session: Any = None, master: str | None = None, limits: Limits | None = None) -> None:
+        self.given = session
+        self.master = master
+        self.limits = limits or Limits()
+        self._taken = 0
+        self._taking = threading.Lock()
+
+    @property
+    def session(self) -> Any:
+        """The session that jobs run in. Raises EngineError where there can be none."""
+        if self.given is None:
+            self.given = session_for(self.master)
+        return self.given
+
+    def slots(self) -> Slots:
+        """Tasks that could run at once, and how many of them nobody uses."""
+        total, until = self._total(), time.monotonic() + _LAG_S
+        while (busy := self._busy()) > self._taken and time.monotonic() < until:
+            time.sleep(0.05)
+        return Slots(free=max(0, total - max(busy, self._taken)), total=total)
+
+    def plan(self, job: Job) -> Plan:
+        """What would be done. Raises SlotsError for a gang that is larger than the cluster."""
+        if isinstance(job, Gang):
+            self._check_room(job.workers, self._total(job.workers), self._total())
+            fed = " is fed its rows," if job.rows else ""
+            step = f"a barrier stage of {job.workers} tasks; each keeps a worker, which{fed} meets the others"
+            return Plan("spark", job, job.workers, (step,))
+        total = self._total()
+        if isinstance(job, Each):
+            return Plan(
+                "spark", job, min(total, len(job.items)), (f"a task for each of {len(job.items)} items",)
+            )
+        here = "" if self.feeds(job.table) else " in this process, which reads it"
+        what = "mapInArrow over" if isinstance(job, Map) else "summarize on the executors, merge as a tree:"
+        return Plan("spark", job, total, (f"{what} {job.table!r}{here}",))
+
+    def submit(self, plan: Plan) -> LocalHandle:
+        """Start it. Raises SlotsError where others fill the cluster."""
+        job = plan.job
+        if isinstance(job, Gang):
+            freight.load(job.task).close()  # one that cannot travel is refused here
+            with self._taking:
+                slots = self.slots()
+                self._check_room(job.workers, slots.free, slots.total)
+                self._taken += job.workers
+            return LocalHandle(lambda stop: self._run_gang(job, stop), None, settle_s=30.0).start()
+        if not isinstance(job, Each) and not self.feeds(job.table):
+            return LOCAL.submit(LOCAL.plan(job))
+        return LocalHandle(lambda stop: self._run(job, stop), job.deadline_s, settle_s=15.0).start()
+
+    def gather(self, aggregate: Any, table: Any) -> Any:
+        """The result of one pass over a table."""
+        return self.submit(self.plan(Gather(aggregate, table))).result()
+
+    def feeds(self, table: Any) -> bool:
+        """Whether the table's rows are Spark's, and its steps look at no other row."""
+        return fed_by_spark(table) is not None
+
+    def _run(self, job: Map | Gather | Each, stop: threading.Event) -> Any:
+        with speaking():
+            if isinstance(job, Each):
+                return self._each(job, stop)
+            pipeline = fed_by_spark(job.table)
+            assert pipeline is not None
+            fed = fed_of(pipeline, pipeline.schema.names)
+            handed = (pipeline.schemas[0], fed.names, pipeline.where, pipeline.steps)
+            if isinstance(job, Map):
+                found = self._collect(
+                    fed.frame.mapInArrow(tasks.mapping(job.task, *handed), tasks.ANSWER), stop
+                )
+                return [answer for _, answer in found]
+            parts = fed.frame.mapInArrow(tasks.summarizing(job.aggregate, *handed), tasks.ANSWER)
+            answers = self._collect(self._tree(parts, job.aggregate), stop)
+            return job.aggregate.finish(tasks.merged(job.aggregate, [answer for _, answer in answers]))
+
+    def _tree(self, parts: Any, aggregate: Any) -> Any:
+        """Merge on the executors until few are left; each level takes the root of their number."""
+        count = parts.rdd.getNumPartitions() if hasattr(parts, "_jdf") else _WIDE**2
+        while count > _WIDE:
+            count = math.ceil(math.sqrt(count))
+            parts = parts.repartition(count).mapInArrow(tasks.merging(aggregate), tasks.ANSWER)
+        return parts
+
+    def _each(self, job: Each, stop: threading.Event) -> list[Any]:
+        count = len(job.items)
+        if not count:
+            return []
+        frame = self.session.range(0, count, 1, count)
+        found = self._collect(frame.mapInArrow(tasks.calling(job.task, list(job.items)), tasks.ANSWER), stop)
+        return [answer for _, answer in sorted(found, key=lambda row: row[0])]
+
+    def _collect(self, frame: Any, stop: threading.Event) -> list[tuple[int, Any]]:
+        """The answers of tasks, in the order of partitions. Raises what a task raised."""
+        job = _SparkJob(self.session, frame.toArrow)
+        while not job.done(0.1):
+            if stop.is_set():
+                job.end(0.0)
+                raise Cancelled
+        if (error := job.failed()) is not None:
+            raise error
+        rows = job.result.to_pydict()
+        answers = [freight.unpack(answer) for answer in rows["answer"]]
+        for answer in answers:
+            if isinstance(answer, Failure):
+                _raise(answer)
+        return list(zip(rows["number"], answers, strict=True))
+
+    def _run_gang(self, job: Gang, stop: threading.Event) -> list[Any]:
+        try:
+            return restarting(job, partial(self._live, job, stop))
+        finally:
+            with self._taking:
+                self._taken -= job.workers
+
+    def _live(self, job: Gang, stop: threading.Event, task: IO[bytes]) -> list[Any]:
+        until = time.monotonic() + self.limits.start_s
+        while (total := self._total()) < job.workers:  # an executor that was lost comes again
+            if stop.is_set():
+                raise Cancelled
+            if time.monotonic() > until:
+                self._check_room(job.workers, total, total)
+            time.sleep(0.1)
+        host, bind = self._addresses()
+        launch = partial(self._launch, job)
+        return RemoteLife(job, self.limits, task, launch, host, bind).run(stop)
+
+    def _launch(self, job: Gang, post: Post) -> _SparkJob:
+        with speaking():
+            frame = self._stage(job).mapInArrow(tasks.keeping(post), "rank int", barrier=True)
+        return _SparkJob(self.session, frame.collect)
+
+    def _stage(self, job: Gang) -> Any:
+        """As many partitions as workers: of the rows to feed, as Arrow streams, or of none."""
+        frames = [
+            fed.frame.mapInArrow(tasks.shipping(i), "sort int, rows binary")
+            for i, fed in enumerate(job.rows or ())
+        ]
+        if not frames:
+            empty = self.session.range(0, job.workers, 1, job.workers)
+            return empty.selectExpr("cast(null as int) as sort", "cast(null as binary) as rows").where(
+                "id < 0"
+            )
+        whole = frames[0]
+        for frame in frames[1:]:
+            whole = whole.union(frame)
+        return whole.repartition(job.workers)
+
+    def _addresses(self) -> tuple[str, str]:
+        """Where executors reach this process, and what it listens on."""
+        conf = self.session.conf
+        host = conf.get("spark.driver.host", "") or "127.0.0.1"
+        return host, conf.get("spark.driver.bindAddress", "") or host
+
+    def _total(self, wanted: int = 1) -> int:
+        """Tasks that Spark would run at once; executors that are about to come are waited for, briefly."""
+        with speaking():
+            session, until = self.session, time.monotonic() + _REGISTER_S
+            if not hasattr(session, "_jsc"):  # Spark Connect tells its parallelism, and no more
+                return int(session.range(1 << 20).selectExpr("spark_partition_id() as p").distinct().count())
+            context = session.sparkContext._jsc.sc()
+            profile = context.resourceProfileManager().defaultResourceProfile()
+            while (
+                total := int(context.maxNumConcurrentTasks(profile))
+            ) < wanted and time.monotonic() < until:
+                time.sleep(0.1)
+        return total
+
+    def _busy(self) -> int:
+        if not hasattr(self.session, "_jsc"):
+            return self._taken
+        tracker = self.session.sparkContext.statusTracker()
+        found = (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds())
+        return sum(stage.numActiveTasks for stage in found if stage is not None)
+
+    def _check_room(self, workers: int, room: int, total: int) -> None:
+        if not 1 <= workers <= room:
+            raise SlotsError(
+                f"Asked for {workers} workers; {room} of Spark's {total} slots are free.",
+                hint="Ask for fewer; or give Spark more executors, or more cores for each.",
+            )
+
+
+class _SparkJob:
+    """One action of Spark in a thread of its own, which can be cancelled."""
+
+    def __init__(self, session: Any, action: Callable[[], Any]) -> None:
+        self.session = session
+        self.action = action
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.name = f"orrery-{uuid.uuid4().hex}"
+        self.classic = hasattr(session, "_jsc")
+        self._thread = threading.Thread(target=self._run, name="orrery-spark", daemon=True)
+        self._thread.start()
+
+    def done(self, wait_s: float) -> bool:
+        """Whether it has ended, waited for so long."""
+        self._thread.join(wait_s)
+        return not self._thread.is_alive()
+
+    def failed(self) -> OrreryError | None:
+        """Why it has ended by itself."""
+        if self._thread.is_alive() or self.error is None:
+            return None
+        return self.error if isinstance(self.error, OrreryError) else told(self.error)
+
+    def end(self, wait_s: float) -> None:
+        """Wait so long for it to end by itself, then cancel it."""
+        if self.done(wait_s):
+            return
+        if self.classic:
+            self.session.sparkContext.cancelJobGroup(self.name)
+        else:
+            self.session.interruptTag(self.name)
+        self.done(_CANCEL_S)
+
+    def _run(self) -> None:
+        try:
+            if self.classic:
+                self.session.sparkContext.setJobGroup(self.name, "orrery", interruptOnCancel=True)
+            else:
+                self.session.addTag(self.name)
+            self.result = self.action()
+        except BaseException as error:  # carried to whoever waits
+            self.error = error
+
+
+def fed_by_spark(table: Any) -> Pipeline | None:
+    """The table's pipeline, where its rows come out of Spark and no step looks at other rows."""
+    if not isinstance(table.source, Frames):
+        return None
+    pipeline = build(table.source, table.steps)
+    if not isinstance(pipeline.source, Frames) or not is_rowwise(pipeline):
+        return None
+    learn_cuts(pipeline)
+    return pipeline
+
+
+def fed_of(pipeline: Pipeline, columns: Sequence[str]) -> Fed:
+    """What is to be fed for some columns of a table."""
+    assert isinstance(pipeline.source, Frames)
+    return Fed(pipeline.source, tuple(pipeline.needs(columns)[0]), pipeline.where)
+
+
+def _raise(failure: Failure) -> None:
+    if isinstance(failure.error, OrreryError):
+        failure.error.add_note(f"on an executor of Spark:\n{failure.traceback}")
+        raise failure.error
+    error = WorkerError(f"A task on Spark failed: {failure.told}\n{failure.traceback}")
+    raise error from failure.error
