@@ -22,9 +22,20 @@ _log = logging.getLogger("orrery.kafka")
 _log.addHandler(logging.NullHandler())
 
 _POLL_S = 0.5
+_PATIENCE_S = 5.0
+"""How long a client may hear nothing before another takes its place."""
 _QUEUED_KB = 16 << 10
 """Of one partition's messages, how many may wait in the client."""
 _AT_ONCE = 8_192
+
+
+@dataclass
+class _Place:
+    """How far the reading of a partition is, and when something was heard last."""
+
+    at: int
+    end: int
+    heard: float
 
 
 @dataclass
@@ -86,30 +97,41 @@ class Client:
         Offsets may be missing: of transactions' own marks, and of what compaction removed. Raises SourceError
         where the broker says nothing for as long as it may, and where messages were deleted meanwhile.
         """
+        place = _Place(start, end, time.monotonic())
+        while place.at < end:
+            with self._consuming(partition, place.at) as consumer:
+                yield from self._until(consumer, partition, place)
+
+    @contextmanager
+    def _consuming(self, partition: int, at: int) -> Iterator[Any]:
         kafka = require("confluent_kafka", "Reading Kafka")
         consumer = kafka.Consumer({**self.settings, **_CONSUMER, "group.id": f"orrery-{uuid4().hex}"})
         try:
             with self.speaking():
-                consumer.assign([kafka.TopicPartition(self.address.topic, partition, start)])
-                yield from self._until(consumer, partition, start, end)
+                consumer.assign([kafka.TopicPartition(self.address.topic, partition, at)])
+                yield consumer
         finally:
             consumer.close()
 
-    def _until(self, consumer: Any, partition: int, at: int, end: int) -> Iterator[list[Any]]:
-        last = time.monotonic()
-        while at < end:
+    def _until(self, consumer: Any, partition: int, place: _Place) -> Iterator[list[Any]]:
+        """What a client gets until the end, or until another should try: some do not get over a crash."""
+        opened = time.monotonic()
+        while place.at < place.end:
             first = consumer.poll(min(_POLL_S, self.address.timeout_s))
             found = [] if first is None else [first, *consumer.consume(_AT_ONCE - 1, 0)]
-            taken, at = self._taken(found, at, end)
+            taken, place.at = self._taken(found, place.at, place.end)
+            now = time.monotonic()
             if found:
-                last = time.monotonic()
-            elif time.monotonic() - last > self.address.timeout_s:
-                raise self.late(f"partition {partition}, of which offset {at} is next")
+                place.heard = now
+            elif now - place.heard > self.address.timeout_s:
+                raise self.late(f"partition {partition}, of which offset {place.at} is next")
             else:
                 self.refused()
+                if now - max(place.heard, opened) > _PATIENCE_S:
+                    return
             if taken:
                 yield taken
-                last = time.monotonic()  # the time that the reader took is not the broker's
+                place.heard = time.monotonic()  # the time that the reader took is not the broker's
 
     def _taken(self, found: Sequence[Any], at: int, end: int) -> tuple[list[Any], int]:
         """The messages before the end, and the offset that is next; the end, once it was reached."""
@@ -158,6 +180,7 @@ _CONSUMER: dict[str, Any] = {
     "enable.partition.eof": True,
     "auto.offset.reset": "error",
     "check.crcs": True,
+    "reconnect.backoff.max.ms": 1_000,
     "queued.max.messages.kbytes": _QUEUED_KB,
     "fetch.wait.max.ms": 100,
     "max.poll.interval.ms": 86_400_000,  # who reads a table may take his time
