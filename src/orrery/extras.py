@@ -15,13 +15,17 @@ EXTRA_OF = {
     "torch": "network",
     "onnx": "network",
     "onnxscript": "network",
+    "cloudpickle": "network",
     "lightgbm": "boosted",
     "sklearn": "linear",
     "scipy": "linear",
     "fastapi": "server",
     "uvicorn": "server",
     "prometheus_client": "server",
-    "multipart": "server",
+    "starlette": "server",
+    "httptools": "server",
+    "msgspec": "server",
+    "python_multipart": "server",
     "pandas": "pandas",
     "polars": "polars",
     "adbc_driver_postgresql": "postgresql",
@@ -46,7 +50,7 @@ EXTRA_OF = {
     "requests": "hdfs",
     "deltalake": "delta",
     "pyiceberg": "iceberg",
-    "kubernetes": "kubernetes",
+    "lightkube": "kubernetes",
 }
 """Import name of an optional package -> the extra of ``orrery-ml`` that brings it."""
 
