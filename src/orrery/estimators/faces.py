@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from orrery.data.table import Table
 from orrery.errors import SchemaError, SettingsError
+from orrery.estimators.spark_frame import answer_frame, is_frame
 
 if TYPE_CHECKING:
     from orrery.estimators.model import Model
@@ -31,9 +32,11 @@ def predict_as(model: Model, data: Any) -> Any:
         library = sys.modules.get(package)  # a frame can only come from a package that is loaded
         if library is not None and isinstance(data, library.DataFrame):
             return answer(model, data)
+    if is_frame(data):
+        return answer_frame(model, data)
     raise SettingsError(
         f"predict cannot answer a {type(data).__name__}.",
-        hint="Give it a Table (ory.read), a pandas, Polars or Arrow table, a list of dicts, or a dict.",
+        hint="Give it a Table (ory.read), a frame of pandas, Polars, Arrow or Spark, dicts, or a dict.",
     )
 
 

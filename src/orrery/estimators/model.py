@@ -22,6 +22,7 @@ from orrery.estimators.recipe import Recipe, recipe_of
 from orrery.estimators.saved import hostile, read_model, write_model
 from orrery.estimators.scoring import evaluate_on
 from orrery.estimators.signature import Signature
+from orrery.estimators.spark_frame import register as spark_function
 from orrery.evaluation.report import Report
 from orrery.features.feature import Encoded, Output, Role
 from orrery.features.plan import FeaturePlan
@@ -104,12 +105,17 @@ class Model:
     def predict(self, data: Any) -> Any:
         """The same rows, in the same order, with their predictions beside them, as the same kind of thing.
 
-        Takes a Table (answered lazily), a pandas or Polars frame, an Arrow table or batch, a list of
-        dictionaries, or one dictionary. Adds ``prediction``; for categories also ``probability`` and
-        ``probabilities``. Raises UnknownColumnError, SchemaError, BadRowError, and SettingsError where a
-        column already has such a name.
+        Takes a Table or a data frame of Spark (answered lazily), a pandas or Polars frame, an Arrow table or
+        batch, a list of dictionaries, or one dictionary. Adds ``prediction``; for categories also
+        ``probability`` and ``probabilities``. Raises UnknownColumnError, SchemaError, BadRowError, and
+        SettingsError where a column already has such a name.
         """
         return predict_as(self, data)
+
+    transform = predict
+    """The same, as Spark calls it: its data frames and streams are answered on its workers."""
+    register = spark_function
+    """``model.register(session, "predict")``: a function of SQL in a Spark session."""
 
     def predict_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A record batch with its predictions beside it."""

@@ -45,11 +45,11 @@ class Spark(PlainSource):
     def frame(self) -> Any:
         """The data frame that is read."""
         if not isinstance(self.place, str):
-            return self.place
+            return _with_lists(self.place)
         with _speaking(repr(self)):
             session = _session()
             name = self.place.partition("://")[2]
-            return session.sql(self.query) if self.query is not None else session.table(name)
+            return _with_lists(session.sql(self.query) if self.query is not None else session.table(name))
 
     @property
     def database(self) -> Any:
@@ -200,6 +200,16 @@ def _shipped(frame: Any) -> Any:
 
     plain = frame.toDF(*(f"c{i}" for i in range(len(frame.columns))))  # Spark takes a dot for a member
     return plain.mapInArrow(ship, "batch binary")
+
+
+def _with_lists(frame: Any) -> Any:
+    """The frame with Spark ML's vectors, dense and sparse, as lists of numbers."""
+    vectors = {field.name for field in frame.schema.fields if field.dataType.simpleString() == "vector"}
+    if not vectors:
+        return frame
+    listed = require("pyspark.ml.functions", "Reading vectors of Spark ML").vector_to_array
+    columns = [(name, frame[_quoted(name)]) for name in frame.columns]
+    return frame.select(*(listed(col).alias(name) if name in vectors else col for name, col in columns))
 
 
 def _with_frames(query: str, frames: dict[str, Any]) -> str:
