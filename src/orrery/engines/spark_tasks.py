@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -103,7 +104,7 @@ def mapping(
     def run(batches: Batches) -> Iterator[Any]:
         table = Table(Handed("the frame", columns, names, where, lambda: batches), steps)
         for batch in table.batches():
-            yield _answer(0, lambda batch=batch: task(batch))
+            yield _answer(0, partial(task, batch))
 
     return run
 
@@ -114,7 +115,7 @@ def calling(task: Callable[[Any], Any], items: list[Any]) -> Task:
     def run(batches: Batches) -> Iterator[Any]:
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                yield _answer(number, lambda number=number: task(items[number]))
+                yield _answer(number, partial(task, items[number]))
 
     return run
 

@@ -15,6 +15,7 @@ from orrery.learners.learner import Learner, Predictor
 from orrery.training.events import Epoch, Event, Observer, Started, Step
 from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
+from orrery.training.pushed import Pushed, pushed
 from orrery.training.rows import Dealt, Rows
 from orrery.training.world import World
 
@@ -63,8 +64,8 @@ class GangCrew:
             raise SettingsError(
                 f"{self.workers} workers are none that learn, where {servers} hold parameters."
             )
-        dealt = rows.dealt(self.workers, servers) if isinstance(rows, Rows) else rows
-        task = Shift(learner, dealt, replace(world, crew=None))
+        handed, fed = self._handed(rows, servers)
+        task = Shift(learner, handed, replace(world, crew=None))
 
         def listen(rank: int, told: Any) -> str | None:
             if isinstance(told, Lost):
@@ -80,6 +81,8 @@ class GangCrew:
             restarts=self.restarts,
             listen=listen,
             logs=world.folder / "logs" if world.folder is not None else None,
+            folder=world.folder,
+            rows=fed,
             warm=WARM,
         )
         done: list[Done] = self.engine.submit(self.engine.plan(gang)).result()
@@ -87,6 +90,15 @@ class GangCrew:
         predictor = done[0].predictor
         assert predictor is not None
         return predictor
+
+    def _handed(self, rows: Feed | Rows, servers: int) -> tuple[Feed | Dealt | Pushed, list[Any]]:
+        """What the workers are handed, and what the engine feeds them besides."""
+        if isinstance(rows, Feed):
+            return rows, []
+        if not rows.unordered:
+            return rows.dealt(self.workers, servers), []
+        found = pushed(rows) if getattr(self.engine, "feeds", None) is not None else None
+        return (rows.feed(), []) if found is None else found
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,7 @@ class Shift:
     """What one worker does: meet the others, take its part of the rows, learn."""
 
     learner: Learner
-    rows: Feed | Dealt
+    rows: Feed | Dealt | Pushed
     world: World
 
     def __call__(self, member: Member) -> Done:
@@ -125,23 +137,24 @@ class Shift:
             serves=member.rank >= learning,
             device=device,
             traffic=Traffic(),
+            folder=member.folder or self.world.folder,
+            keep=member.link.keep if member.folder is not None and member.link is not None else None,
             stopping=lambda: member.link is not None and member.link.stopped,
         )
         observe = _Telling(member.link if member.rank == 0 else None)
         with joined(member.meeting, member.rank, member.size, device):
-            feed, read = self._feed(member)
+            feed, read = self._feed(member, world.traffic)
             predictor = self.learner.work(feed, world, observe)
             feed.close()
         observe.flush()
         return Done(predictor, read, observe.epochs, world.traffic, time.perf_counter() - began)
 
-    def _feed(self, member: Member) -> tuple[Feed, int]:
+    def _feed(self, member: Member, traffic: Traffic) -> tuple[Feed, int]:
         if isinstance(self.rows, Feed):
             return self.rows, 0
         from torch import distributed
 
-        assert member.scratch is not None
-        return self.rows.feed(member.rank, member.scratch, distributed.barrier)
+        return self.rows.feed(member, distributed.barrier, traffic)
 
 
 class _Telling:
@@ -185,6 +198,7 @@ def _facts(done: Sequence[Done], learning: int, seconds: float) -> dict[str, Any
         "rows_read": [one.read for one in done],
         "rows_per_epoch": sorted({sum(rows) for rows in zip(*(one.epochs for one in done), strict=True)}),
         "steps": traffic[0].steps,
+        "bytes_moved": sum(each.moved_bytes for each in traffic),
         "bytes_sent_per_step": round(max(each.sent_bytes for each in traffic) / steps),
         "exchange_share": round(max(t.waited_s / d.seconds for t, d in zip(traffic, done, strict=True)), 4),
         "seconds": round(seconds, 3),

@@ -45,6 +45,8 @@ class Saver:
         self.folder = world.folder
         self.rank = world.rank
         self.meet = meet
+        self.keep = world.keep
+        self.others = range(1, world.size) if meet is not None else range(0)
         self.writes = world.folder is not None and world.rank == 0
         self.key = key
         self.every_s = every_s
@@ -65,6 +67,8 @@ class Saver:
             return
         began = time.monotonic()
         path = write(self.folder, tensors, {"key": self.key, "state": dict(state)})
+        if self.keep is not None:
+            self.keep(path, [_own_name(rank, step) for rank in self.others])
         now = time.monotonic()
         self._next = now + (max(self.every_s, _SHARE * (now - began)) if self.every_s else 0.0)
         self.observe(Checkpoint(step, str(path)))
@@ -91,9 +95,11 @@ class Saver:
         assert self.meet is not None
         if self.rank:
             before = sorted(folder.glob(_own_name(self.rank, "*")), key=lambda path: path.stat().st_mtime)
-            write(folder, tensors, {"key": self.key, "state": dict(state)}, _own_name(self.rank, step))
-            for path in before[:-1]:  # the first worker's may still name the last of them
-                path.unlink(missing_ok=True)
+            path = write(folder, tensors, {"key": self.key, "state": dict(state)}, _own_name(self.rank, step))
+            if self.keep is not None:
+                self.keep(path, [])
+            for old in before[:-1]:  # the first worker's may still name the last of them
+                old.unlink(missing_ok=True)
         self.meet()
 
 

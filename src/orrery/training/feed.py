@@ -164,6 +164,12 @@ class Feed:
         part.validation = self.subset(validation_rows) if validation_rows is not None else None
         return part
 
+    def by_content(self) -> Feed:
+        """A view in the order of the rows' hashes: one order, wherever and however the rows came."""
+        part = self.subset(np.argsort(self.hashes, kind="stable").astype(np.int64))
+        part.validation = self.validation.by_content() if self.validation is not None else None
+        return part
+
     def reweighted(self, weight: NDArray[np.float64]) -> Feed:
         """A view whose rows count as ``weight`` [rows] says; the held-out rows keep theirs."""
         places = self._index

@@ -71,6 +71,7 @@ def gang(
         deadline_s=deadline_s,
         listen=listen,
         logs=kept / "logs",
+        folder=kept,
         warm=WARM if available("torch") else (),
     )
     plan = place.plan(job)
@@ -106,7 +107,7 @@ class Task:
                     stack.enter_context(joined(member.meeting, member.rank, member.size, device))
                     meet = distributed.barrier
             rows = None if self.parts is None else _together(self.parts, member, meet)
-            worker = Worker(member, device, self.folder, rows, self.seed, meet)
+            worker = Worker(member, device, member.folder or self.folder, rows, self.seed, meet)
             return self.fn(worker)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from orrery.data.sources.spark import Spark
 from orrery.data.table import Table
+from orrery.engines.engine import Member
 from orrery.errors import EmptyTableError
 from orrery.features.plan import FeaturePlan
 from orrery.features.target import Target
 from orrery.training.encoding import MEMORY_BYTES, encode
+from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
 from orrery.training.sharing import first_of, flatten, share, unflatten
 from orrery.training.stretches import deal
@@ -29,9 +31,15 @@ class Rows:
 
     def feed(self) -> Feed:
         """Encoded by this process alone."""
-        return Feed.build(
+        feed = Feed.build(
             self.plan, self.target, self.train, validation=self.held, weight=self.weight, seed=self.seed
         )
+        return feed.by_content() if self.unordered else feed
+
+    @property
+    def unordered(self) -> bool:
+        """Whether the rows have no order of their own; they get one from what they hold."""
+        return isinstance(self.train.source, Spark)
 
     def dealt(self, workers: int, idle: int = 0) -> Dealt:
         """Which worker reads what; small. The last ``idle`` workers read nothing."""
@@ -47,25 +55,38 @@ class Dealt:
     train: list[Table]
     held: list[Table] | None
 
-    def feed(self, rank: int, scratch: Path, barrier: Callable[[], object]) -> tuple[Feed, int]:
+    def feed(self, member: Member, barrier: Callable[[], object], traffic: Traffic) -> tuple[Feed, int]:
         """The whole feed, of which this worker encodes its part; and how many rows it read."""
-        held, read = None, 0
-        if self.held is not None:
-            held, read = self._encoded(self.held, rank, scratch / "held", barrier, training=False)
-        feed, own = self._encoded(self.train, rank, scratch / "train", barrier, training=True)
-        feed.validation = held
-        return feed, read + own
+        held = None if self.held is None else self.held[member.rank]
+        return together(self.rows, self.train[member.rank], held, member, barrier, traffic)
 
-    def _encoded(
-        self, parts: list[Table], rank: int, path: Path, barrier: Callable[[], object], *, training: bool
-    ) -> tuple[Feed, int]:
-        plan, target, rows = self.rows.plan, self.rows.target, self.rows
+
+def together(
+    rows: Rows,
+    train: Table,
+    held: Table | None,
+    member: Member,
+    barrier: Callable[[], object],
+    traffic: Traffic,
+) -> tuple[Feed, int]:
+    """The feed of all workers' rows, of which this one has some; and how many it read."""
+    scratch = member.scratch
+    assert scratch is not None
+
+    def encoded(table: Table, name: str) -> tuple[Feed, int]:
         own, hashes = encode(
-            plan, target, parts[rank], rows.weight, MEMORY_BYTES, training=training, needed=False
+            rows.plan, rows.target, table, rows.weight, MEMORY_BYTES, training=name == "train", needed=False
         )
-        same = first_of(own.blocks, plan.outputs)
-        arrays = share(flatten(own, hashes, plan.outputs), rank, len(parts), path, barrier)
-        whole, hashes = unflatten(arrays, same)
+        outputs = rows.plan.outputs
+        arrays = flatten(own, hashes, outputs)
+        rank, size, places = member.rank, member.size, member.places
+        shared = share(arrays, rank, size, scratch / name, barrier, places, traffic)
+        whole, hashes = unflatten(shared, first_of(own.blocks, outputs))
         if not len(whole.target):
             raise EmptyTableError("There are no rows to learn from.")
-        return Feed(plan.outputs, target, whole, hashes, seed=rows.seed), len(own.target)
+        return Feed(outputs, rows.target, whole, hashes, seed=rows.seed), len(own.target)
+
+    validation, read = (None, 0) if held is None else encoded(held, "held")
+    feed, own = encoded(train, "train")
+    feed.validation = validation
+    return feed, read + own

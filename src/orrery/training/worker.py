@@ -106,7 +106,9 @@ class Worker:
         if self.rank == 0:
             tensors = {name: value for name, value in state.items() if hasattr(value, "detach")}
             plain = {name: value for name, value in state.items() if name not in tensors}
-            checkpoint.write(self.folder, tensors, {"plain": plain, "at": [self._epoch, self._batch]})
+            path = checkpoint.write(self.folder, tensors, {"plain": plain, "at": [self._epoch, self._batch]})
+            if self.member.folder is not None and self.member.link is not None:
+                self.member.link.keep(path)
         self._meet()
 
     def report(self, **values: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,6 +37,8 @@ class World:
     seed: int = 0
     folder: Path | None = None
     """Where checkpoints and curves go; None keeps nothing. The same folder resumes the run."""
+    keep: Callable[[Path, Sequence[str]], object] | None = None
+    """Sends a file of the folder to the driver, where the folder is a copy; with those it needs there."""
     exchange: Exchanging = field(default_factory=AllReduce)
     """How the workers of a gang agree."""
     serves: bool = False

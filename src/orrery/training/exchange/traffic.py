@@ -11,6 +11,8 @@ class Traffic:
 
     steps: int = 0
     sent_bytes: int = 0
+    moved_bytes: int = 0
+    """Encoded rows that this worker sent to other machines, before the first epoch."""
     waited_s: float = 0.0
     """In which nothing was computed, for others' numbers were awaited."""
     held_share: float = 1.0
