@@ -6,7 +6,7 @@ share a matrix, row by row. Legend: n rows, w columns of a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,8 @@ from orrery.errors import SchemaError, SourceError, UnknownColumnError, listing
 
 CHUNK_ROWS = 4096
 """Rows that are turned from columns to rows at a time: they stay in the processor's second cache."""
+
+_LINE = 64  # bytes of a line of the processor's cache
 
 ROW_NUMBER = "\0row"
 """The dense column that holds each row's number in the table, where somebody asked for it."""
@@ -52,13 +54,37 @@ class Dense:
     def fill(self, out: NDArray[Any], places: NDArray[Any], table: Any, first: int) -> None:
         """Write a table's rows to places of ``out`` [records]; ``first`` is its first row's number."""
         if self.key == ROW_NUMBER:
-            numbers = np.arange(first, first + table.num_rows, dtype=np.int64)
-            out[places] = numbers.view(self.record)
+            self.number(out, places, first)
             return
+        plain_columns = [self._plain(table.column(name)) for name in self.names]
         done = 0
-        for rows in self._blocks([self._plain(table.column(name)) for name in self.names]):
-            out[places[done : done + len(rows)]] = rows
-            done += len(rows)
+        if not self.names[1:]:
+            for chunk in plain_columns[0].chunks:
+                self.write(out, places[done : done + len(chunk)], values(chunk, self.dtype).reshape(1, -1))
+                done += len(chunk)
+            return
+        for batch in pa.Table.from_arrays(plain_columns, self._numbered).to_batches(4 * CHUNK_ROWS):
+            columns = np.empty((len(self.names), stride(batch.num_rows, self.dtype.itemsize)), np.uint8)
+            columns = columns[:, : batch.num_rows * self.dtype.itemsize].view(self.dtype)
+            for i, column in enumerate(batch.columns):
+                columns[i] = values(column, self.dtype)
+            self.write(out, places[done : done + batch.num_rows], columns)
+            done += batch.num_rows
+
+    def number(self, out: NDArray[Any], places: NDArray[Any], first: int) -> None:
+        """Write the numbers of rows from ``first`` on to places of ``out``."""
+        out[places] = np.arange(first, first + len(places), dtype=np.int64).view(self.record)
+
+    def write(self, out: NDArray[Any], places: NDArray[Any], columns: NDArray[Any]) -> None:
+        """Write columns [w, values of n rows] to n places of ``out``: some rows at a time, which stay in the cache."""
+        if len(columns) == 1:
+            out[places] = columns.reshape(-1).view(self.record)
+            return
+        rows = np.empty((CHUNK_ROWS, len(columns)), self.dtype)
+        for low in range(0, columns.shape[1], CHUNK_ROWS):
+            block = rows[: columns.shape[1] - low]
+            block[:] = columns[:, low : low + CHUNK_ROWS].T
+            out[places[low : low + CHUNK_ROWS]] = block.reshape(-1).view(self.record)
 
     def _plain(self, column: Any) -> Any:
         """A column as numbers that lie side by side. Raises SourceError where one is missing."""
@@ -70,16 +96,6 @@ class Dense:
         if self.dtype.kind in "fiu" and not isinstance(column.type, pa.BaseExtensionType):
             return column
         return pa.chunked_array([plain(chunk) for chunk in column.chunks] or [plain(_none(column.type))])
-
-    def _blocks(self, plain_columns: list[Any]) -> Iterator[NDArray[Any]]:
-        """Records, some rows at a time: few where there are many columns, so that they stay in the cache."""
-        if not self.names[1:]:
-            for chunk in plain_columns[0].chunks:
-                yield values(chunk, self.dtype).reshape(-1).view(self.record)
-            return
-        table = pa.Table.from_arrays(plain_columns, self._numbered)
-        for batch in table.to_batches(CHUNK_ROWS):
-            yield np.asarray(batch.to_tensor(row_major=True)).reshape(-1).view(self.record)
 
     @cached_property
     def _numbered(self) -> list[str]:
@@ -237,6 +253,15 @@ def plain(array: Any) -> Any:
     if pa.types.is_temporal(kind):
         return array.view(pa.int64())
     return array
+
+
+def stride(rows: int, width: int) -> int:
+    """Bytes from one column to the next: an odd number of the cache's lines, lest all fall on the same places of it.
+
+    >>> stride(16, 4), stride(1024, 8)
+    (64, 8256)
+    """
+    return (-(-rows * width // _LINE) | 1) * _LINE
 
 
 def values(array: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

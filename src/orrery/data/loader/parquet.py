@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from orrery.data import files
 from orrery.data.loader.columns import CHUNK_ROWS, Layout
 from orrery.data.loader.order import Piece
+from orrery.data.loader.plain import Plain
 from orrery.data.loader.read import Cursor, Cursors, Parts, fill, starts
 from orrery.data.sources.parquet import Parquet
 from orrery.errors import SourceError
@@ -41,6 +42,7 @@ class ParquetGroups:
         self.places = [(f, g) for f, footer in enumerate(self._footers) for g in range(footer.num_row_groups)]
         self.rows = tuple(self._footers[f].row_group(g).num_rows for f, g in self.places)
         self.origin = np.arange(len(self.places))
+        self._plain = Plain([files.local(p) if files.is_local(p) else None for p in self.paths], self._footers)
         self._cursors = Cursors()
         self._idle: list[tuple[int, Any, Any]] = []
         self._lock = Lock()
@@ -69,6 +71,10 @@ class ParquetGroups:
         with self._telling(path, group):
             self._unchanged(path)
             first, done, rest = int(self.starts[piece.group]) + piece.start, 0, []
+            span = (piece.start, piece.stop)
+            if self._plain.load((file, group), span, layout, out, places, first):
+                self._unchanged(path)
+                return None
             for batch in self._batches(piece, layout.names):
                 table = pa.Table.from_batches([batch]).select(layout.names)
                 to = places[done : done + batch.num_rows]
@@ -155,6 +161,7 @@ class ParquetGroups:
     def close(self) -> None:
         """Close every file."""
         self._cursors.close()
+        self._plain.close()
         with self._lock:
             idle, self._idle = self._idle, []
         for _, _, handle in idle:
