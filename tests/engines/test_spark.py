@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,18 @@ import pytest
 
 import orrery as ory
 from orrery.engines.find import engine_of
-from orrery.engines.job import Each, Gang, Gather, Map
+from orrery.engines.job import Each, Gang, Map
 from orrery.engines.spark import Spark
-from orrery.errors import EmptyTableError, EngineError, FitError, SlotsError, WorkerError
+from orrery.engines.spark_session import check_java, check_master, told
+from orrery.errors import (
+    EmptyTableError,
+    EngineError,
+    FitError,
+    MissingExtraError,
+    SettingsError,
+    SlotsError,
+    WorkerError,
+)
 from orrery.learners.network import Network
 
 ROWS = 1_001
@@ -27,7 +36,7 @@ def rows(count: int = ROWS) -> Any:
     chance = np.random.default_rng(5)
     x, z = chance.normal(size=count), chance.normal(size=count)
     kind = np.where(x + 0.3 * chance.normal(size=count) > 0, "yes", "no")
-    return pa.table({"x": x, "z": z, "kind": kind.astype(str)})
+    return pa.table({"x": x, "z": z, "kind": pa.array(kind.tolist())})
 
 
 def frame_of(spark: Any, table: Any, partitions: int) -> Any:
@@ -39,7 +48,9 @@ def frame_of(spark: Any, table: Any, partitions: int) -> Any:
 def weights(model: ory.Model) -> np.ndarray[Any, Any]:
     from safetensors.numpy import load
 
-    return np.concatenate([each.ravel() for _, each in sorted(load(model.predictor._files["weights.safetensors"]).items())])
+    return np.concatenate(
+        [each.ravel() for _, each in sorted(load(model.predictor.files()["weights.safetensors"]).items())]
+    )
 
 
 def fitted(table: Any, **settings: Any) -> ory.Model:
@@ -56,3 +67,114 @@ def test_a_fit_on_spark_equals_the_fit_on_this_machine(spark: Any) -> None:
     facts = there.lineage["gang"]
     assert sum(facts["rows_read"]) == ROWS
     assert facts["rows_per_epoch"] == here.lineage["gang"]["rows_per_epoch"]
+
+
+def test_a_pass_is_made_on_the_executors(spark: Any) -> None:
+    frame = frame_of(spark, rows(), 5)
+    engine = Spark(spark)
+    table = ory.read(frame).where("x > 0")
+    assert engine.feeds(table)
+    here, there = table.aggregate(Rows()), table.aggregate(Rows(), engine)
+    assert (there, here) == (here, table.count())
+
+
+class Rows:
+    """Counts rows."""
+
+    def summarize(self, batch: Any) -> int:
+        return int(batch.num_rows)
+
+    def merge(self, left: int, right: int) -> int:
+        return left + right
+
+    def finish(self, summary: int) -> int:
+        return summary
+
+
+def test_a_map_gives_what_the_task_makes_of_each_batch(spark: Any) -> None:
+    table = ory.read(frame_of(spark, rows(), 3))
+    engine = Spark(spark)
+    job = Map(lambda batch: batch.num_rows, table)
+    assert sum(engine.submit(engine.plan(job)).result()) == ROWS
+
+    def odd(batch: Any) -> None:
+        raise FitError("The rows are odd.")
+
+    with pytest.raises(FitError, match="The rows are odd"):
+        engine.submit(engine.plan(Map(odd, table))).result()
+
+
+def test_an_item_that_fails_is_told_with_its_traceback(spark: Any) -> None:
+    engine = Spark(spark)
+
+    def inverse(number: int) -> float:
+        return 1 / number
+
+    with pytest.raises(WorkerError, match=r"ZeroDivisionError(.|\n)*in inverse"):
+        engine.submit(engine.plan(Each(inverse, [1, 0]))).result()
+
+
+def test_a_frame_without_rows_is_told(spark: Any) -> None:
+    frame = spark.createDataFrame(rows()).where("x > 100")
+    began = time.monotonic()
+    with pytest.raises(EmptyTableError):
+        fitted(frame, engine=Spark(spark))
+    assert time.monotonic() < began + 60
+
+
+def test_four_workers_where_three_could_start(spark: Any) -> None:
+    began = time.monotonic()
+    with pytest.raises(SlotsError, match="Asked for 4 workers; 3 of Spark's 3 slots are free"):
+        fitted_by_four(spark)
+    assert time.monotonic() < began + 30
+
+
+def fitted_by_four(spark: Any) -> None:
+    engine = Spark(spark)
+    engine.plan(Gang(print, 4))
+
+
+def test_a_session_of_another_master_is_not_taken(spark: Any) -> None:
+    with pytest.raises(SettingsError, match=r"a session of Spark on 'local\[3\]' is there"):
+        engine_of("local[2]").slots()
+    assert engine_of("local[3]").slots().total == 3
+    assert engine_of("spark").slots().total == 3
+
+
+def test_a_master_that_is_dead_is_told_within_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(EngineError, match=f"No master of Spark answers at spark://127.0.0.1:{port}"):
+        check_master(f"spark://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [(None, "which is not here"), ('openjdk version "11.0.2"', "needs Java 17 or later; .*11[.]0[.]2")],
+)
+def test_a_java_that_is_missing_or_old_is_told(
+    version: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    if version is not None:
+        java = tmp_path / "bin" / "java"
+        java.parent.mkdir()
+        java.write_text(f"#!/bin/sh\necho '{version}' >&2\n")
+        java.chmod(java.stat().st_mode | stat.S_IXUSR)
+    with pytest.raises(EngineError, match=message):
+        check_java()
+
+
+def test_without_pyspark_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "pyspark"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    with pytest.raises(MissingExtraError, match="pyspark"):
+        Spark().slots()
+
+
+def test_what_spark_says_is_told_in_one_line() -> None:
+    missing = told(RuntimeError("PythonException\nModuleNotFoundError: No module named 'orrery'"))
+    assert "executors of Spark cannot import 'orrery'" in missing.message
+    lost = told(RuntimeError("ExecutorLostFailure (executor 1 exited caused by one of the running tasks)"))
+    assert lost.lost

@@ -7,22 +7,28 @@ ready, and ``DistributedDataParallel(net)`` is all that a training script needs 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from orrery import settings
+from orrery.data.rowhash import row_hashes
+from orrery.data.sources.spark import Spark
 from orrery.data.table import Table, read
 from orrery.engines.engine import Engine, Lost, Member
 from orrery.engines.find import engine_of
 from orrery.engines.job import Gang
 from orrery.engines.logs import followed
+from orrery.engines.spark import fed_by_spark, fed_of
 from orrery.extras import available
 from orrery.spec import code_key, stable_key
+from orrery.training.pushed import handed, template
+from orrery.training.sharing import share
 from orrery.training.stretches import deal
 from orrery.training.worker import Rows, Worker
 
@@ -58,7 +64,8 @@ def gang(
     data = None if rows is None else rows.fingerprint()
     name = stable_key(getattr(fn, "__qualname__", ""), code_key(fn), data, workers, seed)
     kept = Path(folder) if folder is not None else settings.home() / "gangs" / name
-    task = Task(fn, None if rows is None else deal(rows, workers), kept.absolute(), seed, settings.device())
+    parts, fed = _handed(rows, workers, place)
+    task = Task(fn, parts, kept.absolute(), seed, settings.device())
 
     def listen(rank: int, told: Any) -> None:
         if on_report is not None and not isinstance(told, Lost):
@@ -72,6 +79,7 @@ def gang(
         listen=listen,
         logs=kept / "logs",
         folder=kept,
+        rows=fed,
         warm=WARM if available("torch") else (),
     )
     plan = place.plan(job)
@@ -82,12 +90,23 @@ def gang(
     return returned
 
 
+def _handed(rows: Table | None, workers: int, engine: Engine) -> tuple[list[Table] | Table | None, list[Any]]:
+    """What the workers read, each its part, or make of what the engine feeds them; and what it feeds."""
+    if rows is None:
+        return None, []
+    pipeline = fed_by_spark(rows)
+    if pipeline is not None and getattr(engine, "feeds", None) is not None:
+        fed = fed_of(pipeline, pipeline.schema.names)
+        return template(pipeline, fed, 0), [fed]
+    return deal(read(rows.to_arrow()) if isinstance(rows.source, Spark) else rows, workers), []
+
+
 @dataclass(frozen=True)
 class Task:
     """What a worker of the gang does."""
 
     fn: Callable[[Worker], Any]
-    parts: list[Table] | None
+    parts: list[Table] | Table | None
     folder: Path
     seed: int
     device: str
@@ -106,7 +125,7 @@ class Task:
 
                     stack.enter_context(joined(member.meeting, member.rank, member.size, device))
                     meet = distributed.barrier
-            rows = None if self.parts is None else _together(self.parts, member, meet)
+            rows = None if self.parts is None else _all_rows(self.parts, member, meet)
             worker = Worker(member, device, member.folder or self.folder, rows, self.seed, meet)
             return self.fn(worker)
 
@@ -115,19 +134,33 @@ def _alone() -> None:
     """There is nobody to wait for."""
 
 
-def _together(parts: Sequence[Table], member: Member, meet: Callable[[], object]) -> Rows:
-    """All rows, of which this worker reads its part; they lie beside each other on disk, mapped by all."""
-    own = parts[member.rank]
+def _all_rows(parts: list[Table] | Table, member: Member, meet: Callable[[], object]) -> Rows:
+    """All rows, of which this worker reads its part; they lie beside each other on disk, mapped by all.
+
+    Rows that the cluster fed are put in the order of what they hold, see :mod:`orrery.training.pushed`.
+    """
+    own = parts[member.rank] if isinstance(parts, list) else handed(parts, member)
     if member.scratch is None:
         return Rows(own.to_arrow())
-    with pa.OSFile(str(member.scratch / f"rows-{member.rank}.arrow"), "wb") as file:
-        schema = own.empty().schema
-        with pa.ipc.new_file(file, schema) as writer:
-            for batch in own.batches():
-                writer.write_batch(batch)
-    meet()
-    tables = []
-    for rank in range(member.size):
-        with pa.memory_map(str(member.scratch / f"rows-{rank}.arrow")) as mapped:
-            tables.append(pa.ipc.open_file(mapped).read_all())
-    return Rows(pa.concat_tables(tables))
+    path = member.scratch / f"rows-{member.rank}.arrow"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, own.empty().schema) as writer:
+        for batch in own.batches():
+            writer.write_batch(batch)
+    stream = np.memmap(path, np.uint8, "r")
+    arrays = {"rows": stream, "lengths": np.array([len(stream)])}
+    together = share(
+        arrays, member.rank, member.size, member.scratch / "rows", meet, member.places, traffic=None
+    )
+    path.unlink()
+    tables, at = [], 0
+    for length in together["lengths"].tolist():
+        with pa.ipc.open_stream(pa.py_buffer(together["rows"][at : at + length])) as reader:
+            tables.append(reader.read_all())
+        at += length
+    found = pa.concat_tables(tables)
+    return Rows(found if isinstance(parts, list) else found.take(np.argsort(_hashes(found), kind="stable")))
+
+
+def _hashes(rows: Any) -> Any:
+    names = rows.schema.names
+    return np.concatenate([np.zeros(0, np.uint64), *(row_hashes(b, names) for b in rows.to_batches())])

@@ -38,11 +38,8 @@ class Pushed:
     def feed(self, member: Member, barrier: Callable[[], object], traffic: Traffic) -> tuple[Feed, int]:
         """The whole feed, of which this worker encodes what it was handed; and how many rows that were."""
         assert member.scratch is not None
-        come = member.scratch / f"rows-{member.rank}-all"
-        while not come.exists():  # the keeper is at it; should it die, so does this process
-            time.sleep(_LOOK_S)
         rows = self.rows
-        train, held = _own(rows.train, member), None if rows.held is None else _own(rows.held, member)
+        train, held = handed(rows.train, member), None if rows.held is None else handed(rows.held, member)
         feed, read = together(rows, train, held, member, barrier, traffic)
         for spill in member.scratch.glob(f"rows-{member.rank}-*"):
             spill.unlink()
@@ -60,15 +57,15 @@ def pushed(rows: Rows) -> tuple[Pushed, list[Fed]] | None:
     if len(fed) == 2 and fed[0].source is fed[1].source and fed[0].where == fed[1].where:
         both = dict.fromkeys([*fed[0].columns, *fed[1].columns])
         fed = [replace(fed[0], columns=tuple(both))]
-    template = replace(
+    made = replace(
         rows,
-        train=_template(train, fed[0], 0),
-        held=None if held is None else _template(held, fed[-1], len(fed) - 1),
+        train=template(train, fed[0], 0),
+        held=None if held is None else template(held, fed[-1], len(fed) - 1),
     )
-    return Pushed(template), fed
+    return Pushed(made), fed
 
 
-def _template(pipeline: Pipeline, fed: Fed, sort: int) -> Table:
+def template(pipeline: Pipeline, fed: Fed, sort: int) -> Table:
     """The table that a worker makes of what it is handed."""
     names = list(pipeline.schemas[0].names)
     place = repr(pipeline.source)
@@ -93,11 +90,14 @@ class Spill:
                 yield from pa.ipc.open_stream(file.read(struct.unpack("<Q", head)[0]))
 
 
-def _own(table: Table, member: Member) -> Table:
+def handed(table: Table, member: Member) -> Table:
+    """A template with the rows that this worker was handed; waits until all have come."""
+    assert member.scratch is not None
+    while not (member.scratch / f"rows-{member.rank}-all").exists():
+        time.sleep(_LOOK_S)  # the keeper is at it; should it die, so does this process
     source = table.source
     assert isinstance(source, Handed)
     assert isinstance(source.batches, Spill)
-    assert member.scratch is not None
     path = member.scratch / f"rows-{member.rank}-{source.batches.sort}.part"
     make = partial(Handed, str(source.place), source.columns, source.names, source.where)
     return Table(make(Spill(source.batches.sort, path)), table.steps)
