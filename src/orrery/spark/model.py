@@ -70,6 +70,10 @@ class _Writer(MLWriter):
         super().__init__()
         self.model = model
 
+    def save(self, path: str) -> None:
+        _files(self.sparkSession, path)  # before anything is replaced
+        super().save(path)
+
     def saveImpl(self, path: str) -> None:  # noqa: N802 - Spark's own name
         jvm, files = _files(self.sparkSession, path)
         with tempfile.TemporaryDirectory(prefix="orrery-model-") as folder:
