@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 import torch
-from tests.engines.test_spark import fitted, frame_of, rows, weights
+from tests.engines.visits import fitted, frame_of, rows, weights
 
 import orrery as ory
 from orrery.engines.engine import Member

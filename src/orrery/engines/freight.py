@@ -89,7 +89,7 @@ def _dump(value: object, buffers: list[pickle.PickleBuffer] | None) -> bytes:
 
 def _pickler(out: io.BytesIO, append: Any) -> pickle.Pickler:
     if available("cloudpickle"):
-        import cloudpickle  # type: ignore[import-untyped]
+        import cloudpickle
 
         made: pickle.Pickler = cloudpickle.Pickler(out, protocol=5, buffer_callback=append)
         return made
