@@ -66,3 +66,16 @@ def test_a_sample_is_the_same_whenever_it_is_drawn() -> None:
     assert first == second == sorted(first)
     assert len(set(first)) == 100
     assert first != other
+
+
+def test_copies_of_a_few_rows_are_in_every_fold() -> None:
+    truth = np.tile([0, 1], 200).astype(np.int64)
+    feed = feed_of(truth)
+    feed.hashes = np.array([11, 12], np.uint64)[truth]
+    for part in folds.folds(feed):
+        assert set(truth[part.train]) == set(truth[part.held]) == {0, 1}
+
+
+def test_copies_among_many_rows_stay_together() -> None:
+    rows = np.repeat(np.arange(200, dtype=np.uint64), 3)
+    np.testing.assert_array_equal(folds.told_apart(rows, 5), rows)

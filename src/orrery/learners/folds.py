@@ -1,6 +1,8 @@
 """Folds: which rows to learn from and which to keep aside, in turn.
 
 Decided by the rows' hashes, so that equal rows fall together and the order of the table does not matter.
+Where nearly all rows are copies of a few, copies are told apart: else each fold would ask for rows unlike all
+that it learnt from.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ Rows = NDArray[np.int64]
 
 SMALL, MEDIUM = 5_000, 20_000  # up to so many rows: five folds, three folds; above, one part held out
 
+_FEW = 20  # distinct rows per fold, below which a table is one of copies
+
 
 class Fold(NamedTuple):
     """Row numbers to learn from, and those kept aside to be predicted."""
@@ -29,19 +33,19 @@ class Fold(NamedTuple):
 def folds(feed: Feed, seed: int = 0, *, count: int | None = None) -> list[Fold]:
     """Folds of a feed, classes spread evenly; few rows give more folds, many rows one held-out fifth.
 
-    Rows that are all equal cannot be folded: no folds.
+    One row cannot be folded: no folds.
     """
     count = count or (5 if feed.rows <= SMALL else 3 if feed.rows <= MEDIUM else 1)
     parts = 5 if count == 1 else min(count, feed.rows)
-    place = deal(feed.hashes, parts, seed, _strata(feed))
+    place = deal(told_apart(feed.hashes, parts), parts, seed, _strata(feed))
     made = [Fold(np.flatnonzero(place != part), np.flatnonzero(place == part)) for part in range(parts)]
     made = [fold for fold in made if len(fold.train) and len(fold.held)]
     return made[:1] if count == 1 else made
 
 
 def tenth(feed: Feed, seed: int = 0) -> Fold | None:
-    """One part in ten kept aside; nothing where rows are too few or all equal."""
-    place = deal(feed.hashes, 10, seed, _strata(feed))
+    """One part in ten kept aside; nothing where rows are too few."""
+    place = deal(told_apart(feed.hashes, 10), 10, seed, _strata(feed))
     part = Fold(np.flatnonzero(place != 0), np.flatnonzero(place == 0))
     return part if len(part.train) >= 10 and len(part.held) else None
 
@@ -61,6 +65,21 @@ def held_rows(parts: Sequence[Fold]) -> Rows:
 
 def _strata(feed: Feed) -> NDArray[np.int64] | None:
     return feed.all().target if feed.target.kind is Kind.CATEGORY else None
+
+
+def told_apart(hashes: NDArray[np.uint64], parts: int) -> NDArray[np.uint64]:
+    """The hashes; where few are distinct, the copies of a row get hashes of their own.
+
+    >>> np.unique(told_apart(np.array([7, 7, 9], np.uint64), 5)).size
+    3
+    """
+    distinct, place, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    if len(distinct) == len(hashes) or len(distinct) >= _FEW * parts:
+        return hashes
+    order = np.argsort(place, kind="stable")
+    copy = np.empty(len(hashes), np.uint64)
+    copy[order] = np.arange(len(hashes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(hashes ^ mix(copy, 0) * (copy > 0), np.uint64)
 
 
 def deal(
