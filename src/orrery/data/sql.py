@@ -43,6 +43,8 @@ def connect(file: str | None = None) -> Any:
             # Nothing is fetched from the network, and the same extensions are there everywhere.
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
+            # Of a stream no size is known; taken for small, it would be joined row against row.
+            "asof_loop_join_threshold": "0",
         },
     )
     with suppress(duckdb.Error):  # without its time zones, DuckDB knows UTC only
