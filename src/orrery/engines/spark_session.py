@@ -147,7 +147,7 @@ def told(error: BaseException) -> SparkError:
     found.lost = bool(
         re.search(
             r"ExecutorLost|executor .{1,80} exited|Executor heartbeat timed out|"
-            r"cancelled|worker lost|Worker .{1,40} lost",
+            r"worker lost|Worker .{1,40} lost",
             text,
         )
     )

@@ -5,6 +5,7 @@ What comes back is packed by our own code on an executor, and travels in Spark's
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -51,7 +52,10 @@ def keeping(post: Post) -> Task:
     def run(batches: Batches) -> Iterator[Any]:
         from pyspark import BarrierTaskContext
 
-        rank = BarrierTaskContext.get().partitionId()
+        context = BarrierTaskContext.get()
+        rank = context.partitionId()
+        if (devices := context.resources().get("gpu")) is not None:  # those that Spark gave to this task
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices.addresses)
         keep(post, rank, batches)
         yield pa.record_batch({"rank": pa.array([rank], pa.int32())})
 
