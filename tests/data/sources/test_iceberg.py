@@ -119,3 +119,30 @@ def test_a_broken_metadata_file_is_told() -> None:
         read("x.metadata.json").count()
     with pytest.raises(SourceError, match=r"none\.metadata\.json"):
         read("none.metadata.json").count()
+
+
+HARM = {name: f"{__name__}.Harm" for name in ("py-io-impl", "write.py-location-provider.impl", "s3.endpoint")}
+
+
+class Harm:
+    """What a stranger's metadata would have made."""
+
+    made: int = 0
+
+    def __init__(self, *_: Any) -> None:
+        Harm.made += 1
+
+
+def test_metadata_chooses_no_code(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Path(table.metadata_location.removeprefix("file://"))
+    said = json.loads(file.read_text())
+    said["properties"] |= HARM
+    file.write_text(json.dumps(said))
+    home = Path("lake").absolute()
+    address = f"sqlite:///{home}/catalog.db?warehouse=file://{home}&name=local"
+    monkeypatch.setenv("ORRERY_CONNECTION__CATALOG", address)
+    for found in (read("lake/shop/sales"), read("iceberg://shop.sales", connection="catalog")):
+        assert rows_of(found) == {1: "x", 3: None, 4: "z"}
+        opened = found.source._table  # type: ignore[attr-defined]
+        assert not set(HARM) & (set(opened.io.properties) | set(opened.metadata.properties))
+    assert Harm.made == 0

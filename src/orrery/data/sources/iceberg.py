@@ -15,7 +15,7 @@ from orrery.data import conditions, files, remote
 from orrery.data.masking import hide
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
-from orrery.data.sources import lakes
+from orrery.data.sources import iceberg_files, lakes
 from orrery.data.sources.iceberg_filters import bound
 from orrery.errors import OrreryError, SettingsError, SourceError
 from orrery.extras import require
@@ -52,9 +52,13 @@ class Iceberg:
         with self._telling():
             if self.place.lower().startswith("iceberg://"):
                 return self._from_catalog()
+            from pyiceberg.catalog.noop import NoopCatalog
             from pyiceberg.table import StaticTable
 
-            return StaticTable.from_metadata(self._metadata(), lakes.file_io(self.place))
+            location = self._metadata()
+            metadata, io = iceberg_files.static(location, lakes.file_io(self.place))
+            name = ("static-table", location)
+            return StaticTable(name, metadata, location, io, NoopCatalog("static-table"))
 
     def _from_catalog(self) -> Any:
         from pyiceberg.catalog import load_catalog
@@ -68,8 +72,11 @@ class Iceberg:
         uri = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
         uri = f"{parts.scheme}://{parts.path}" if not parts.netloc else uri
         name = settings.pop("name", self.connection)
-        catalog = load_catalog(name, **{"uri": uri, **settings})
-        return catalog.load_table(self.place.partition("://")[2].replace("/", "."))
+        settings = {"uri": uri, **settings}
+        catalog = iceberg_files.careful(load_catalog(name, **settings), settings)
+        table = catalog.load_table(self.place.partition("://")[2].replace("/", "."))
+        table.metadata = iceberg_files.harmless(table.metadata)
+        return table
 
     def _metadata(self) -> str:
         """The metadata file: the one named, or the newest of the table's folder."""
