@@ -154,13 +154,45 @@ def test_it_stands_where_a_data_loader_does(tmp_path: Path) -> None:
     assert [len(b["id"]) for b in table.loader(32, drop_last=True)] == [32, 32, 32]
 
 
-def test_an_epoch_given_up_goes_on_at_the_next_batch(tmp_path: Path) -> None:
+def test_an_epoch_given_up_is_followed_by_a_whole_one(tmp_path: Path) -> None:
     table = parquet(tmp_path / "rows", [[40, 40], [40]])
-    whole = ids(table.loader(7))
+    straight = table.loader(7)
+    whole, second = ids(straight), ids(straight)
     loader = table.loader(7)
     first = ids(itertools.islice(loader, 5))
     loader.close()
+    state = loader.state_dict()
+    assert (state["epoch"], state["batch"]) == (0, 5)
+    assert ids(loader) == second
+    loader.load_state_dict(state)
     assert first + ids(loader) == whole
+    assert (loader.epoch, ids(loader)) == (1, second)
+
+
+def test_a_second_iteration_ends_the_first_aloud(tmp_path: Path) -> None:
+    loader = parquet(tmp_path / "rows", [[40, 40], [40]]).loader(7)
+    first = iter(loader)
+    for _ in range(3):
+        next(first)
+    assert sum(map(len, ids(loader))) == 120
+    with pytest.raises(SettingsError, match="Another iteration of this loader has begun"):
+        next(first)
+    with pytest.raises(SettingsError, match="Another iteration"):
+        list(zip(loader, loader, strict=True))
+    closed = iter(loader)
+    next(closed)
+    loader.close()
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="was closed"):
+            next(closed)
+    done = iter(loader)
+    assert sum(map(len, ids(done))) == 120
+    again = iter(loader)
+    assert next(done, None) is None
+    next(again)
+    again.close()  # type: ignore[attr-defined]
+    with pytest.raises(SettingsError, match="was closed"):
+        next(again)
 
 
 def test_it_closes_at_once_at_any_moment(tmp_path: Path) -> None:

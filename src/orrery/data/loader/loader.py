@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
-from weakref import ReferenceType, ref
+from weakref import ReferenceType, WeakSet, ref
 
 from orrery.data.loader import quality
 from orrery.data.loader.arena import Arena, Buffers
@@ -30,6 +31,7 @@ class Loader:
 
     The order is a function of data, seed, epoch, batch size and buffer; not of workers, threads or time.
     ``state_dict`` after any batch is enough to go on at the next, also with another number of workers.
+    ``epoch`` is the number of the epoch that runs, or of the next one.
 
     >>> from orrery.data.table import read
     >>> loader = read({"a": list(range(10))}).loader(4, form="numpy", seed=1)
@@ -46,7 +48,8 @@ class Loader:
         self.settings = settings
         self.epoch = 0
         self._batch = 0
-        self._running: ReferenceType[Generator[Any, None, None]] | None = None
+        self._begun = False  # whether a batch of this epoch was given, since the last state was loaded
+        self._running: ReferenceType[Iteration] | None = None
         self._arena: Arena | None = None
         self._buffers = Buffers(settings.prefetch_bytes)
 
@@ -68,12 +71,17 @@ class Loader:
         return self._plan.order.batches
 
     def __iter__(self) -> Iterator[Any]:
-        """The rest of this epoch: all of it, but after ``load_state_dict``. Ends what was iterated before.
+        """A whole epoch; after ``load_state_dict`` its rest. One runs at a time: an older one is given up.
 
-        Raises SourceError with file and row group as soon as a row cannot be read.
+        An epoch given up after a batch counts as begun: this is the next one. An iterator that was given up
+        raises SettingsError when it is asked again. Raises SourceError with file and row group as soon as a
+        row cannot be read.
         """
-        self.close()
-        running = self._epoch()
+        self._give_up("Another iteration of this loader has begun, which ended this one.")
+        if self._begun:
+            self.epoch, self._batch, self._begun = self.epoch + 1, 0, False
+        running = Iteration(self._epoch())
+        _ITERATED.add(self)
         self._running = ref(running)  # held by whoever iterates: dropped by them, it ends at once
         return running
 
@@ -86,7 +94,7 @@ class Loader:
         whole = False
         try:
             for batch in run:
-                self._batch += 1
+                self._batch, self._begun = self._batch + 1, True
                 yield batch
             whole = True
         finally:
@@ -94,15 +102,18 @@ class Loader:
                 arena.clear()
                 self._arena = arena
             if whole:
-                self.epoch, self._batch = self.epoch + 1, 0
+                self.epoch, self._batch, self._begun = self.epoch + 1, 0, False
 
     def set_epoch(self, epoch: int) -> None:
         """Begin that epoch, at its first batch, with the next iteration."""
         self.close()
-        self.epoch, self._batch = epoch, 0
+        self.epoch, self._batch, self._begun = epoch, 0, False
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next batch is: plain values, under 1 KB. Equal on all workers."""
+        """Where the next batch is: plain values, under 1 KB. Equal on all workers.
+
+        Of an epoch that was given up it is still the place where that stood, until another begins.
+        """
         order, chosen = self._plan.order, self.settings
         return {
             "version": VERSION,
@@ -139,7 +150,7 @@ class Loader:
         self.close()
         order = replace(self._plan.order, seed=state["seed"], lanes=state["lanes"], hold=state["hold"])
         self.__dict__["_plan"] = replace(self._plan, order=order)
-        self.epoch, self._batch = int(state["epoch"]), int(state["batch"])
+        self.epoch, self._batch, self._begun = int(state["epoch"]), int(state["batch"]), False
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -150,10 +161,13 @@ class Loader:
         return quality.expected(self._plan.order, self.epoch, self._plan.groups.origin)
 
     def close(self) -> None:
-        """Stop at once: no thread and no file is left. Iterating again goes on at the next batch."""
+        """Stop at once: no thread and no file is left. The loader may be iterated again."""
+        self._give_up("The loader was closed, which ended this iteration.")
+
+    def _give_up(self, why: str) -> None:
         running = self._running() if self._running is not None else None
         if running is not None:
-            running.close()
+            running.close(why)
 
     def __enter__(self) -> Self:
         return self
@@ -163,3 +177,41 @@ class Loader:
 
     def __repr__(self) -> str:
         return f"Loader({self.dataset!r}, batch_size={self.batch_size}, epoch={self.epoch})"
+
+
+class Iteration(Iterator[Any]):
+    """The batches of one iteration; given up before its end, it says so rather than seem to be at its end."""
+
+    def __init__(self, running: Generator[Any, None, None]) -> None:
+        self._running = running
+        self._ended = False
+        self._why = ""
+
+    def __next__(self) -> Any:
+        if self._why:
+            raise SettingsError(
+                self._why, hint="Begin again: for batch in loader; or make a loader for each."
+            )
+        try:
+            return next(self._running)
+        except StopIteration:
+            self._ended = True
+            raise
+        except BaseException:
+            self._why = "This iteration ended with an error."
+            raise
+
+    def close(self, why: str = "This iteration was closed.") -> None:
+        """Stop; asked again it tells why, unless it had come to its end."""
+        self._running.close()
+        self._why = self._why or ("" if self._ended else why)
+
+
+_ITERATED: WeakSet[Loader] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before the interpreter goes: threads would outlive what they use."""
+    for loader in list(_ITERATED):
+        loader.close()
