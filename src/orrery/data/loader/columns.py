@@ -6,6 +6,8 @@ share a matrix, row by row. Legend: n rows, w columns of a matrix.
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +22,34 @@ from orrery.errors import SchemaError, SourceError, UnknownColumnError, listing
 CHUNK_ROWS = 4096
 """Rows that are turned from columns to rows at a time: they stay in the processor's second cache."""
 
+_COLUMNS_BYTES = 12 << 20  # of columns that are brought together before they are turned to rows
 _LINE = 64  # bytes of a line of the processor's cache
 
 ROW_NUMBER = "\0row"
 """The dense column that holds each row's number in the table, where somebody asked for it."""
+
+
+class Scratch:
+    """Memory that is used again: first touch costs more than what is done with it."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.uint8)
+
+    def of(self, size_bytes: int) -> NDArray[np.uint8]:
+        """Bytes that are good until the next call."""
+        if self._memory.nbytes < size_bytes:
+            self._memory = np.empty(size_bytes, np.uint8)
+        return self._memory[:size_bytes]
+
+
+class _Own(threading.local):
+    """Of each thread."""
+
+    def __init__(self) -> None:
+        self.columns, self.rows = Scratch(), Scratch()
+
+
+_own = _Own()
 
 
 @dataclass(frozen=True)
@@ -40,12 +66,12 @@ class Dense:
     matrix: bool = False
     """Whether it is handed out whole, under its key, rather than column by column."""
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Of one row."""
-        return int(self.dtype.itemsize * np.prod(self.shape, dtype=np.int64))
+        return int(self.dtype.itemsize * math.prod(self.shape))
 
-    @property
+    @cached_property
     def record(self) -> np.dtype[Any]:
         """One row as one value, which moves as a whole."""
         size = self.row_bytes
@@ -63,9 +89,11 @@ class Dense:
                 self.write(out, places[done : done + len(chunk)], values(chunk, self.dtype).reshape(1, -1))
                 done += len(chunk)
             return
-        for batch in pa.Table.from_arrays(plain_columns, self._numbered).to_batches(4 * CHUNK_ROWS):
-            columns = np.empty((len(self.names), stride(batch.num_rows, self.dtype.itemsize)), np.uint8)
-            columns = columns[:, : batch.num_rows * self.dtype.itemsize].view(self.dtype)
+        width, most = self.dtype.itemsize, max(_COLUMNS_BYTES // self.row_bytes, 1)
+        for batch in pa.Table.from_arrays(plain_columns, self._numbered).to_batches(most):
+            size = stride(batch.num_rows, width)
+            columns = _own.columns.of(size * len(self.names)).reshape(-1, size)
+            columns = columns[:, : batch.num_rows * width].view(self.dtype)
             for i, column in enumerate(batch.columns):
                 columns[i] = values(column, self.dtype)
             self.write(out, places[done : done + batch.num_rows], columns)
@@ -76,11 +104,11 @@ class Dense:
         out[places] = np.arange(first, first + len(places), dtype=np.int64).view(self.record)
 
     def write(self, out: NDArray[Any], places: NDArray[Any], columns: NDArray[Any]) -> None:
-        """Write columns [w, values of n rows] to n places of ``out``: some rows at a time, which stay in the cache."""
+        """Write columns [w, n values] to n places of ``out``, a few at a time: they stay in the cache."""
         if len(columns) == 1:
             out[places] = columns.reshape(-1).view(self.record)
             return
-        rows = np.empty((CHUNK_ROWS, len(columns)), self.dtype)
+        rows = _own.rows.of(CHUNK_ROWS * self.row_bytes).view(self.dtype).reshape(CHUNK_ROWS, len(columns))
         for low in range(0, columns.shape[1], CHUNK_ROWS):
             block = rows[: columns.shape[1] - low]
             block[:] = columns[:, low : low + CHUNK_ROWS].T
@@ -256,7 +284,7 @@ def plain(array: Any) -> Any:
 
 
 def stride(rows: int, width: int) -> int:
-    """Bytes from one column to the next: an odd number of the cache's lines, lest all fall on the same places of it.
+    """Bytes from one column to the next: an odd number of lines, lest all fall on one place of the cache.
 
     >>> stride(16, 4), stride(1024, 8)
     (64, 8256)

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """Of this order. A state of another version is refused."""
 
 _WORD = 0xFFFF_FFFF_FFFF_FFFF
 _GROUPS, _UNIT, _BLOCK = 1, 2, 3  # what is drawn
 _TRICKLE = 16  # while the buffer fills, a block has one row of so many that arrived
+_SOON = 4  # batches of which the first unit of a lane has all rows: the first batch waits for no more
 _LEAST_UNITS, _MOST_UNITS = 2, 32  # that fit into ``hold``
 
 
@@ -116,6 +117,11 @@ class Piece:
         """How many."""
         return self.stop - self.start
 
+    def split(self, rows: int) -> tuple[Piece, Piece]:
+        """The first rows, and the others."""
+        at = self.start + rows
+        return Piece(self.group, self.start, at), Piece(self.group, at, self.stop)
+
 
 @dataclass(frozen=True)
 class Lane:
@@ -125,6 +131,8 @@ class Lane:
     epoch: int
     number: int
     units: tuple[tuple[Piece, ...], ...]
+    soon: int = 0
+    """Rows that the first block has at least."""
 
     @classmethod
     def cut(
@@ -148,6 +156,10 @@ class Lane:
             if stop > start:
                 pieces.append(Piece(int(groups[i]), start, stop))
         least, most = max(1, order.hold // _MOST_UNITS), max(1, order.hold // _LEAST_UNITS)
+        begun = _SOON * order.width(number, order.size)
+        if order.shuffle and pieces and 0 < begun <= min(most, pieces[0].rows // 2):
+            head, pieces[0] = pieces[0].split(begun)
+            return cls(order, epoch, number, ((head,), *_bundled(pieces, least, most)), -(-begun // 2))
         return cls(order, epoch, number, tuple(_bundled(pieces, least, most)))
 
     @cached_property
@@ -157,7 +169,7 @@ class Lane:
 
     def blocks(self) -> Iterator[Block]:
         """What is delivered after each unit."""
-        return schedule(self.sizes, self.order.hold if self.order.shuffle else 0)
+        return schedule(self.sizes, self.order.hold if self.order.shuffle else 0, self.soon)
 
     def mixed(self, unit: int) -> NDArray[np.int64]:
         """The order in which a unit gives its rows."""
@@ -191,13 +203,14 @@ class Block:
         return sum(self.takes)
 
 
-def schedule(sizes: Sequence[int], hold: int) -> Iterator[Block]:
+def schedule(sizes: Sequence[int], hold: int, soon: int = 0) -> Iterator[Block]:
     """Block t follows the arrival of unit t, and leaves room for the next; the last takes what is left.
 
-    While the buffer fills, blocks are small, so that the first batch is there soon. Then each takes the more
-    of a unit the older it is: of a unit's rows, falling shares over some 3 M blocks, where M units fit into
-    ``hold``. That is the flattest mix which memory allows: the spread of rows over blocks with the least sum
-    of squares, when mean delay is M, falls linearly; E = 2.25 M, a shuffle buffer's is 2 M.
+    While the buffer fills, blocks are small, so that the first batch is there soon; the first has ``soon``
+    rows or more. Then each takes the more of a unit the older it is: of a unit's rows, falling shares over
+    some 3 M blocks, where M units fit into ``hold``. That is the flattest mix which memory allows: the
+    spread of rows over blocks with the least sum of squares, when mean delay is M, falls linearly;
+    E = 2.25 M, a shuffle buffer's is 2 M.
     """
     start, first = 0, 0
     left: list[int] = []  # of units from ``first`` on
@@ -205,7 +218,8 @@ def schedule(sizes: Sequence[int], hold: int) -> Iterator[Block]:
     for t, size in enumerate(sizes):
         left.append(size)
         if t + 1 < len(sizes) and hold:
-            takes = _shares(left, max(sum(left) + sizes[t + 1] - hold, -(-size // _TRICKLE)), open_for)
+            least = max(-(-size // _TRICKLE), 0 if t else soon)
+            takes = _shares(left, max(sum(left) + sizes[t + 1] - hold, least), open_for)
         else:
             takes = list(left)
         given = tuple(sizes[first + i] - rest for i, rest in enumerate(left))

@@ -22,8 +22,10 @@ from orrery.data.sources.parquet import Parquet
 from orrery.errors import SourceError
 
 _MOST_OPEN = 32
-_STEP_BYTES, _LEAST_STEP, _MOST_STEP = 3 << 19, 64, 1 << 16
+_STEP_BYTES, _LEAST_STEP, _MOST_STEP = 3 << 20, 64, 1 << 16
 """Of rows that are read at a time: bytes about, rows at least and at most."""
+_WHOLE_BYTES = 16 << 20
+"""A row group that has no more is read at once: decoders are then called least."""
 _RAGGED_ROWS = 1000
 
 
@@ -42,7 +44,9 @@ class ParquetGroups:
         self.places = [(f, g) for f, footer in enumerate(self._footers) for g in range(footer.num_row_groups)]
         self.rows = tuple(self._footers[f].row_group(g).num_rows for f, g in self.places)
         self.origin = np.arange(len(self.places))
-        self._plain = Plain([files.local(p) if files.is_local(p) else None for p in self.paths], self._footers)
+        self._plain = Plain(
+            [files.local(p) if files.is_local(p) else None for p in self.paths], self._footers
+        )
         self._cursors = Cursors()
         self._idle: list[tuple[int, Any, Any]] = []
         self._lock = Lock()
@@ -103,6 +107,8 @@ class ParquetGroups:
         row_bytes = found.total_byte_size / max(found.num_rows, 1)
         step = int(min(max(_STEP_BYTES / max(row_bytes, 1), _LEAST_STEP), _MOST_STEP))
         step -= step % CHUNK_ROWS if step > CHUNK_ROWS else 0  # no short blocks
+        if not start and found.total_byte_size <= _WHOLE_BYTES:
+            step = max(found.num_rows, 1)
         with self._opened(file) as reader:
             for batch in reader.iter_batches(step, [group], list(names), use_threads=False):
                 if start < batch.num_rows:

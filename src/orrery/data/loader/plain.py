@@ -29,6 +29,7 @@ _WINDOWS = (512, 16 << 10)  # bytes in which a page's header is looked for; stat
 _GAP = 8 << 10  # bytes that are rather read than jumped over
 _MOST_VIEWS = 1000  # that one call may fill
 _MOST_OPEN = 32
+_DEEPEST = 3  # structs within structs, in a page's header
 _LINE = 64  # bytes of a line of the processor's cache
 _DATA_PAGE, _PLAIN = 0, 0
 _PHYSICAL = {"FLOAT": "f4", "DOUBLE": "f8", "INT32": "i4", "INT64": "i8"}
@@ -50,13 +51,21 @@ class Plain:
         self._lock = Lock()
 
     def load(
-        self, place: tuple[int, int], span: tuple[int, int], layout: Layout, out: Any, to: NDArray[Any], first: int
+        self,
+        place: tuple[int, int],
+        span: tuple[int, int],
+        layout: Layout,
+        out: Any,
+        to: NDArray[Any],
+        first: int,
     ) -> bool:
-        """Write rows ``span`` of a row group to places of ``out``; False, and nothing done, where it is not plain."""
+        """Write rows ``span`` of a row group to places of ``out``; False, with nothing done, if not plain."""
         if layout.ragged or self._paths[place[0]] is None:
             return False
         with self._opened(place[0]) as file:
-            found = [_Part(part, pages) for part in layout.dense if (pages := self._of(file, place, part, layout))]
+            found = [
+                _Part(part, pages) for part in layout.dense if (pages := self._of(file, place, part, layout))
+            ]
             if len(found) < len(layout.dense):
                 return False
             step = max(1, STEP_BYTES // max(layout.row_bytes, 1))
@@ -170,7 +179,8 @@ def _load(
     first: int,
 ) -> None:
     rows, at = span[1] - span[0], -memory.ctypes.data % _LINE
-    filled, wanted = [], []
+    filled: list[tuple[Dense, NDArray[Any]]] = []
+    wanted: list[tuple[int, Any]] = []
     for part in parts:
         if part.dense.key == ROW_NUMBER:
             continue
@@ -200,7 +210,7 @@ def _wanted(part: _Part, columns: NDArray[np.uint8], span: tuple[int, int]) -> I
 
 
 def read(file: int, wanted: list[tuple[int, Any]]) -> None:
-    """Fill each view from its place in the file, with few calls. Raises ValueError where the file ends before."""
+    """Fill each view from its place in the file, with few calls. Raises ValueError where the file ends."""
     wanted = sorted(wanted, key=lambda found: found[0])
     between = memoryview(bytearray(_GAP))
     i = 0
@@ -233,11 +243,11 @@ def pages_of(
         size, data = header.get(3, -1), header.get(5)
         if header.get(1) != _DATA_PAGE or size != header.get(2) or not isinstance(data, dict):
             return None
-        count = data.get(1, 0)
+        count = data.get(1)
         levels = 0
         if optional:
             levels = 4 + int.from_bytes(os.pread(file, 4, begin), "little")
-        if data.get(2) != _PLAIN or count < 1 or size != levels + count * width:
+        if data.get(2) != _PLAIN or not isinstance(count, int) or count < 1 or size != levels + count * width:
             return None
         found.append((begin + levels, count))
         at, done = begin + size, done + count
@@ -257,8 +267,8 @@ def _header(file: int, at: int) -> tuple[dict[int, Any], int] | None:
     return None
 
 
-def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """A struct of Thrift's compact protocol: whole numbers, truth and structs by field; other values are passed over."""
+def _struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
+    """A struct of Thrift's compact protocol, by field: whole numbers, truth, structs; bytes are left out."""
     found: dict[int, Any] = {}
     field = 0
     while head := data[at]:
@@ -274,8 +284,8 @@ def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
         elif kind == 8:
             size, at = _varint(data, at)
             at += size
-        elif kind == 12:
-            found[field], at = _struct(data, at)
+        elif kind == 12 and depth < _DEEPEST:
+            found[field], at = _struct(data, at, depth + 1)
         else:
             raise ValueError(f"a page's header holds no value of kind {kind}")
     return found, at + 1
