@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orrery as ory
+import orrery.spark
 
 VISITS = Path("visits.parquet")
 ROWS = 6_000
@@ -27,6 +28,7 @@ def session(master: str) -> Any:
     if master.startswith("local"):
         builder = builder.config("spark.driver.host", "127.0.0.1")
         builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
+    builder = builder.config("spark.sql.shuffle.partitions", "4")  # for so few rows, 200 would be many
     return builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
 
 
@@ -68,6 +70,10 @@ def main(master: str = "local[2]") -> int:
         answers.select("visit", "bought", "prediction").show(5)
         total, right = answers.selectExpr("count(*)", "sum(int(bought = prediction))").first()
         print(f"{right} of {total} rows that nobody had seen are answered rightly")
+        model.register(spark, "predict")
+        test.createOrReplaceTempView("unseen")
+        spark.sql("select visit, device, predict(struct(*)).prediction as likely from unseen").show(5)
+        orrery.spark.Model(model).transform(test).select("visit", "rawPrediction").show(5, truncate=False)
         model.save("visits-model")
     finally:
         spark.stop()

@@ -50,14 +50,18 @@ def variables(member: Member, ports: Sequence[int]) -> dict[str, str]:
     """
     places = [f"127.0.0.1:{port}" for port in ports[1:]]
     cluster = {"cluster": {"worker": places}, "task": {"type": "worker", "index": member.rank}}
+    host, port = "127.0.0.1", str(ports[0])
+    if member.meeting.startswith("tcp://"):  # on a cluster: where the first worker is
+        host, _, port = member.meeting.removeprefix("tcp://").rpartition(":")
+    neighbours = member.places.count(member.places[member.rank]) if member.places else member.size
     return {
         "RANK": str(member.rank),
         "LOCAL_RANK": str(member.local_rank),
-        "GROUP_RANK": "0",
+        "GROUP_RANK": str(member.places[member.rank] if member.places else 0),
         "WORLD_SIZE": str(member.size),
-        "LOCAL_WORLD_SIZE": str(member.size),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(ports[0]),
+        "LOCAL_WORLD_SIZE": str(neighbours),
+        "MASTER_ADDR": host,
+        "MASTER_PORT": port,
         "TORCHELASTIC_RUN_ID": "orrery",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "TF_CONFIG": json.dumps(cluster),
