@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,14 @@ def test_the_command_explains() -> None:
     assert done.exit_code == 0
     assert '"to_read_bytes": 12' in done.output
     assert "where" in CliRunner().invoke(app, ["explain", "rows.csv", "--where", "a > 1"]).output
+
+
+def test_five_thousand_columns_are_explained_about_at_once() -> None:
+    """What the end of a file tells of its columns is gathered once per file, not once per column."""
+    pq.write_table(pa.table({f"c{i}": [1.0, 2.0] for i in range(5000)}), "wide.parquet", row_group_size=1)
+    table = read("wide.parquet").where("c7 > 0")
+    assert table.schema.names[-1] == "c4999"
+    start = time.process_time()
+    plan = table.explain()
+    assert time.process_time() - start < 5
+    assert (len(plan.columns), plan.parts) == (5000, 2)

@@ -59,7 +59,7 @@ class Parquet(ColumnarSource):
         version = version_of(partition.where)
         end = self._footer(path, version)
         leaves = footer.leaves(end.schema)
-        if where is not None and self._excluded(where, end, group):
+        if where is not None and self._excluded(where, end, group, leaves):
             return
         chunks = [end.row_group(group).column(i) for name in wanted for i in leaves.get(name, ())]
         stored = sum(chunk.total_uncompressed_size for chunk in chunks)
@@ -70,10 +70,10 @@ class Parquet(ColumnarSource):
             self.bytes_read += sum(chunk.total_compressed_size for chunk in chunks)
             yield from reader.iter_batches(max(1, min(BATCH_ROWS, rows)), [group], list(wanted))
 
-    def _excluded(self, where: str, end: Any, group: int) -> bool:
+    def _excluded(self, where: str, end: Any, group: int, leaves: dict[str, list[int]]) -> bool:
         """Whether a row group's statistics rule every row of it out."""
         condition = conditions.parse(where, tuple(self._arrow.names))
-        return footer.excludes(condition, _bounds(end, footer.leaves(end.schema), group), self._arrow)
+        return footer.excludes(condition, _bounds(end, leaves, group), self._arrow)
 
     def bytes_to_read(self, columns: Sequence[str] | None, where: str | None) -> int:
         """What reading some columns of the rows that pass takes, as the footers tell."""
@@ -81,10 +81,12 @@ class Parquet(ColumnarSource):
         total = 0
         for path in self.paths:
             end = self._footer(path)
-            places = [i for name in wanted for i in footer.leaves(end.schema).get(name, ())]
+            leaves = footer.leaves(end.schema)
+            places = [i for name in wanted for i in leaves.get(name, ())]
             for group in range(end.num_row_groups):
-                if bound is None or not self._excluded(bound, end, group):
-                    total += sum(end.row_group(group).column(i).total_compressed_size for i in places)
+                if bound is None or not self._excluded(bound, end, group, leaves):
+                    chunks = end.row_group(group)
+                    total += sum(chunks.column(i).total_compressed_size for i in places)
         return total
 
     def count(self, where: str | None) -> int | None:
