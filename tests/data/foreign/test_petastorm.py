@@ -25,6 +25,7 @@ import pytest
 from PIL import Image
 
 from orrery.data.codecs import tensor
+from orrery.data.foreign import petastorm
 from orrery.data.table import read
 from orrery.errors import SourceError
 
@@ -204,3 +205,17 @@ def test_an_archive_that_says_it_is_small_is_bounded(monkeypatch: pytest.MonkeyP
     )
     with pytest.raises(SourceError, match=r"an array of 'ragged' cannot be read: it has 80,128 bytes"):
         read(folder).select("ragged").to_rows()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_broken_or_encrypted_archive_is_told(method: int) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("arr.npy", npy(np.arange(1000)))
+    broken, secret = bytearray(out.getvalue()), bytearray(out.getvalue())
+    broken[45:60] = b"\xff" * 15
+    secret[6] |= 1
+    secret[secret.find(b"PK\x01\x02") + 8] |= 1
+    for data in (broken, secret):
+        with pytest.raises(SourceError, match="an array of 'x'"):
+            petastorm._each(pa.array([bytes(data)]), petastorm._unzipped, pa.field("x", pa.binary()), "f")

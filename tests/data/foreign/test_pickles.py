@@ -85,3 +85,25 @@ def test_what_is_broken_or_reaches_outside_is_refused(data: bytes) -> None:
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with suppress(SourceError):
         parsed(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02}" + b")" + b"\x85" * 900_000 + b"K\x01s.",  # a tuple in a tuple in … as a key
+        b"\x80\x02}" + b")" + b"2\x86" * 60 + b"K\x01s.",  # twice the last, sixty times, as a key
+        b"\x80\x02" + b")" + b"\x85" * 900_000 + b".",
+        b"\x80\x02}" + b")" + b"2\x86" * 60 + b"2\x93.",  # as the name of a class
+        b"\x80\x02(" + b"N" * 100_000 + b"lq\x00" + b"h\x00" + b"2R" * 400_000 + b".",  # copied by each call
+        b"\x80\x02}\x8b\x00\x00\x10\x00" + b"\x01" * (1 << 20) + b"K\x01s.",  # a number of a million bytes
+    ],
+)
+def test_a_pickle_that_grows_without_end_is_refused(data: bytes) -> None:
+    with pytest.raises(SourceError, match="cannot be understood"):
+        parsed(data)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_understood_or_refused(data: bytes) -> None:
+    with suppress(SourceError):
+        parsed(b"\x80\x04" + data)

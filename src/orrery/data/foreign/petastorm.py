@@ -8,7 +8,9 @@ Source: github.com/uber/petastorm, ``codecs.py``, ``unischema.py``, ``etl/datase
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,6 +32,10 @@ _NUMBERS = {
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64"),
 }
+_BROKEN = (
+    *(BadRowError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(ValueError, KeyError, OSError, EOFError, RuntimeError, MemoryError),  # RuntimeError: it is encrypted
+)
 _Shape = tuple[int | None, ...]
 
 
@@ -76,7 +82,7 @@ def _fields(unischema: Any) -> dict[str, tuple[str, str | None, _Shape]]:
     fields = state.get("_fields") if isinstance(state, Mapping) else None
     if not isinstance(fields, Made):
         raise SourceError("The pickle of Petastorm's metadata is no Unischema.")
-    pairs = fields.items or dict(fields.arguments[0] if fields.arguments else ())
+    pairs = fields.items or _pairs(fields.arguments[0] if fields.arguments else ())
     found: dict[str, tuple[str, str | None, _Shape]] = {}
     for name, field in pairs.items():
         if not isinstance(field, Made) or len(field.arguments) < 4:
@@ -87,6 +93,14 @@ def _fields(unischema: Any) -> dict[str, tuple[str, str | None, _Shape]]:
         sizes = tuple(n if isinstance(n, int) else None for n in shape) if isinstance(shape, tuple) else ()
         found[str(name)] = (kind, dtype, sizes)
     return found
+
+
+def _pairs(given: Any) -> dict[str, Any]:
+    """The pairs that a mapping was made of, as old pickles have them. Raises SourceError."""
+    pairs = given if isinstance(given, list | tuple) else [None]
+    if not all(isinstance(p, list | tuple) and len(p) == 2 and isinstance(p[0], str) for p in pairs):
+        raise SourceError("The pickle of Petastorm's metadata names no fields.")
+    return dict(pairs)
 
 
 def _guess(some: Any) -> str:
@@ -122,14 +136,12 @@ def _meaning(field: Any, codec: str, dtype: str | None, shape: _Shape) -> Meanin
 def _each(array: Any, read: Callable[[bytes], Any], field: Any, shown: str) -> Any:
     """Every value through a function. Raises SourceError that names the row."""
     made: list[Any] = []
-    for row, value in enumerate(array):
+    for value in array:
         try:
             made.append(read(value.as_py()) if value.is_valid else None)
-        except (BadRowError, zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError) as error:
+        except _BROKEN as error:
             text = error.message if isinstance(error, BadRowError) else str(error)
             raise SourceError(f"{shown}: an array of {field.name!r} cannot be read: {text}") from None
-        except NotImplementedError as error:
-            raise SourceError(f"{shown}: row {row} of {field.name!r} cannot be read: {error}") from None
     return pa.array(made, field.type)
 
 

@@ -16,6 +16,8 @@ from orrery.errors import SourceError
 
 _MOST_BYTES = 16 << 20
 _MOST_STEPS = 1_000_000
+_MOST_PAIRS = 100_000
+_MOST_DEPTH = 1_000
 
 
 class Name(NamedTuple):
@@ -54,11 +56,55 @@ def parsed(data: bytes) -> Any:
             if count > _MOST_STEPS:
                 raise ValueError("too many steps")
             if operation.name == "STOP":
-                return reader.stack.pop()
+                return _shallow(reader.stack.pop())
             reader.step(operation.name, argument)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise SourceError(f"A pickle cannot be understood: {str(error)[:200]}.") from None
     raise SourceError("A pickle is cut short.")
+
+
+def _shallow(value: Any) -> Any:
+    """The value, whose parts lie at most so deep in it. Raises ValueError."""
+    seen: set[int] = set()
+    level = [value]
+    for _ in range(_MOST_DEPTH):
+        inside: list[Any] = []
+        for part in level:
+            if id(part) not in seen:
+                seen.add(id(part))
+                inside.extend(_parts(part))
+        if not inside:
+            return value
+        level = inside
+    raise ValueError("its parts lie too deep in each other")
+
+
+def _parts(value: Any) -> list[Any]:
+    """What a value holds."""
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, Made):
+        return [value.of, value.arguments, value.state, value.items, value.members]
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _key(value: Any) -> Any:
+    """A key of a mapping. Raises ValueError for one that may take for ever to hash, or to compare."""
+    if isinstance(value, str | bytes) or (isinstance(value, int) and value.bit_length() <= 64):
+        return value
+    raise ValueError(f"a key of type {type(value).__name__}")
+
+
+def _arguments(value: Any) -> tuple[Any, ...]:
+    """The arguments of a call: a tuple, which is not copied."""
+    if not isinstance(value, tuple):
+        raise ValueError("a call without a tuple of arguments")
+    return value
+
+
+def _pairs(taken: list[Any]) -> dict[Any, Any]:
+    """A mapping, of keys and values in turn."""
+    return {_key(key): value for key, value in zip(taken[::2], taken[1::2], strict=True)}
 
 
 class _Reader:
@@ -67,6 +113,7 @@ class _Reader:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
+        self.named = 0
 
     def step(self, name: str, argument: Any) -> None:
         """One operation. Raises KeyError for those that reach outside."""
@@ -120,8 +167,7 @@ class _Reader:
 
     def _dict_of(self) -> None:
         """Pairs since the mark."""
-        taken = self._marked()
-        self.stack.append(dict(zip(taken[::2], taken[1::2], strict=True)))
+        self.stack.append(_pairs(self._marked()))
 
     def _append(self) -> None:
         """The last, to the list before it."""
@@ -138,21 +184,25 @@ class _Reader:
     def _set_item(self) -> None:
         """A pair, to the mapping before it."""
         value, key = self.stack.pop(), self.stack.pop()
-        self._update({key: value})
+        self._update({_key(key): value})
 
     def _set_items(self) -> None:
         """Pairs since the mark, to the mapping before them."""
-        taken = self._marked()
-        self._update(dict(zip(taken[::2], taken[1::2], strict=True)))
+        self._update(_pairs(self._marked()))
 
     def _update(self, values: dict[Any, Any]) -> None:
         target = self.stack[-1]
-        (target.items if isinstance(target, Made) else target).update(values)
+        items: dict[Any, Any] = target.items if isinstance(target, Made) else target
+        items.update(values)
+        if len(items) > _MOST_PAIRS:
+            raise ValueError("too many pairs")
 
     def _name(self) -> None:
         """A name, from two texts."""
         attribute, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(Name(str(module), str(attribute)))
+        if not isinstance(module, str) or not isinstance(attribute, str):
+            raise ValueError("a name that is no text")
+        self.stack.append(Name(module, attribute))
 
     def _call(self) -> None:
         """A note of a call."""
@@ -160,12 +210,15 @@ class _Reader:
         if isinstance(function, Name) and function.name == "_reconstructor" and arguments:
             function, _, base = arguments  # how old pickles make an object, from a tuple or from nothing
             arguments = base if isinstance(base, tuple) else ()
-        self.stack.append(Made(function, tuple(arguments)))
+        self.stack.append(Made(function, _arguments(arguments)))
 
     def _call_named(self) -> None:
         """A note of a call with named arguments."""
         named, arguments, function = self.stack.pop(), self.stack.pop(), self.stack.pop()
-        self.stack.append(Made(function, tuple(arguments), items=dict(named)))
+        self.named += len(named) if isinstance(named, dict) else _MOST_PAIRS + 1
+        if self.named > _MOST_PAIRS:  # the same ones may be named again and again, and each is a copy
+            raise ValueError("too many named arguments")
+        self.stack.append(Made(function, _arguments(arguments), items=dict(named)))
 
     def _object_of(self) -> None:
         """A note of a call, of all since the mark."""

@@ -1,7 +1,7 @@
-"""How files of an Iceberg table are reached: nothing that its own metadata says chooses code, server or login.
+"""How files of an Iceberg table are reached: its own metadata chooses no code, no server and no login.
 
-``pyiceberg`` takes the class that opens files, its endpoint and its keys from the properties of a table, which
-whoever wrote the metadata chose. Here only what the user's own address and connection say is taken.
+``pyiceberg`` takes the class that opens files, its endpoint and its keys from the properties of a table,
+which whoever wrote the metadata chose. Here only what the user's own address and connection say is taken.
 """
 
 from __future__ import annotations
