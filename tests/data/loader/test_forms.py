@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import itertools
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -285,3 +286,26 @@ def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
     table = read(rows)
     with pytest.raises(BadRowError, match="'image' of row 5"):
         list(table.loader(4, images={"image": (24, 20)}))
+    with pytest.raises(BadRowError, match=r"kinds={'image': 'image'}.*where\('image is not null'\)"):
+        list(table.loader(4, images={"image": (24, 20)}))
+
+
+@pytest.mark.parametrize("kinds", [None, {"image": "image"}, {"other": "image", "image": "image"}])
+def test_pictures_that_are_bad_or_missing_are_set_aside(kinds: dict[str, str] | None) -> None:
+    rows: list[dict[str, Any]] = [{"image": jpeg(i), "label": i, "other": None} for i in range(40)]
+    rows[7]["image"], rows[19]["image"], rows[23]["image"] = jpeg(7)[:300], b"no picture", None
+    table = read(rows, kinds=kinds, on_bad="quarantine")
+
+    def loader() -> Any:
+        return table.loader(4, ["label"], images={"image": (24, 20)}, seed=3)
+
+    whole = [batch["label"].tolist() for batch in loader()]
+    assert sorted(itertools.chain(*whole)) == [i for i in range(40) if i not in (7, 19, 23)]
+    stopped = loader()
+    first = [batch["label"].tolist() for batch in itertools.islice(stopped, 3)]
+    again = loader()
+    again.load_state_dict(stopped.state_dict())
+    assert first + [batch["label"].tolist() for batch in again] == whole
+    assert len(again) == 10
+    aside = [(row["line"], row["column"]) for row in table.quarantined().to_rows()]
+    assert aside == [(8, "image"), (20, "image"), (24, "image")]

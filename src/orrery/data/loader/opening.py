@@ -16,7 +16,7 @@ from orrery.data.loader.columns import Layout
 from orrery.data.loader.forms import Finish, checked
 from orrery.data.loader.order import Order, draw
 from orrery.data.loader.parquet import ParquetGroups
-from orrery.data.loader.pictures import Pictures, sizes
+from orrery.data.loader.pictures import Pictures, needed, sizes
 from orrery.data.loader.read import Groups, MemoryGroups, SourceGroups
 from orrery.data.loader.run import Plan
 from orrery.data.loader.settings import Settings, Transform
@@ -39,6 +39,8 @@ _RAGGED = 1.5  # memory of other columns, while half of a unit is given, beside 
 def opened(table: Table, chosen: Settings) -> Plan:
     """What to run. Reads footers; writes the rows to a spill or a cache where that has to be."""
     chosen.check()
+    if chosen.images:
+        table = type(table)(table.source, needed(table.source, table.steps, tuple(chosen.images)))
     pipeline = table._pipeline
     schema = _selected(pipeline.schema, chosen)
     groups, missing = groups_of(pipeline, schema, chosen.cache_bytes)

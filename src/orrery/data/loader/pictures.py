@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orrery.data import pictures
 from orrery.data.codecs import image
 from orrery.data.loader.order import draw
+from orrery.data.quarantine import BadRows
+from orrery.data.source import Source
+from orrery.data.steps import Step
 from orrery.errors import BadRowError, SettingsError
+from orrery.schema import Kind
 
 _AUGMENT = 4  # what is drawn, beside the order's own
 
@@ -51,9 +56,10 @@ class Pictures:
 
     def _bad(self, name: str, i: int, rows: NDArray[np.int64] | None, reason: str) -> BadRowError:
         row = int(rows[i, 0]) if rows is not None else i
+        aside = f"Set such rows aside: read(…, kinds={{{name!r}: 'image'}}, on_bad='quarantine')"
         error = BadRowError(
             f"The picture {name!r} of row {row} cannot be used: {reason}.",
-            hint="Set such rows aside: read(…, kinds={…: 'image'}, on_bad='quarantine').",
+            hint=f"{aside}; or leave out what is missing: where('{name} is not null').",
         )
         error.column, error.row = name, row
         return error
@@ -67,6 +73,42 @@ class Pictures:
                 hint="Scale and normalise in transform= or in the network.",
             )
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Needed(pictures.Pictures):
+    """The step that sets rows aside whose picture is corrupt or missing: a batch cannot do without it."""
+
+    there: tuple[str, ...] = ()
+    """The columns of which none may be missing."""
+
+    def _good(self, value: Any, row: int, name: str, kind: Kind) -> bool:
+        if value is None and name in self.there:
+            self.bad.report(self.place, row, name, "", "is missing")
+            return False
+        return super()._good(value, row, name, kind)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: the rows are others than those of the step that it stands for."""
+        return {**super().to_dict(), "there": list(self.there)}
+
+
+def needed(source: Source, steps: Sequence[Step], columns: Sequence[str]) -> tuple[Step, ...]:
+    """The steps of a table, which set aside what these columns cannot be decoded from where it was so asked.
+
+    So it is decided which rows there are before their order is made.
+    """
+    found: list[Step] = []
+    left = dict.fromkeys(columns)
+    aside: BadRows | None = getattr(source, "bad", None)
+    for step in steps:
+        if isinstance(step, pictures.Pictures):
+            there = tuple(name for name in step.columns if left.pop(name, name) is None)
+            step, aside = Needed(step.columns, step.place, step.bad, step.kinds, there), step.bad
+        found.append(step)
+    if left and aside is not None and aside.on_bad == "quarantine":
+        found.append(Needed(tuple(left), repr(source), aside, there=tuple(left)))
+    return tuple(found)
 
 
 def sizes(images: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, int, int]]:
