@@ -100,3 +100,11 @@ def test_more_values_than_allowed_are_refused() -> None:
         decode(encode(np.zeros(100)), max_values=99)
     with pytest.raises(SchemaError, match="at least one"):
         to_arrow([None])
+
+
+@pytest.mark.parametrize("header", [b"{'descr'", b"(" * 3000, b"'''", b"\x00", b'"abc', b"  x\n y", b"{[:1}"])
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_broken_header_is_a_bad_row(header: bytes, version: int) -> None:
+    length = len(header).to_bytes(2 if version == 1 else 4, "little")
+    with pytest.raises(BadRowError, match="A tensor cannot be read"):
+        decode(b"\x93NUMPY" + bytes([version, 0]) + length + header + bytes(4))

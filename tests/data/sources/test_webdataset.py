@@ -209,3 +209,49 @@ def test_members_are_what_tarfile_gives(pairs: list[tuple[str, bytes]], form: in
     data.seek(0)
     found = [(m.name, m.data) for m in members(data, lambda name: True, 1 << 20, "x.tar")]
     assert found == [(f"{name * 30}.bin", content) for name, content in pairs]
+
+
+def header(kind: bytes, size: bytes, name: bytes = b"x") -> bytes:
+    """A member's header, with whatever it says of its size."""
+    block = bytearray(512)
+    block[: len(name)] = name
+    block[100:124] = b"0000644\0" + b"0000000\0" * 2
+    block[124:136], block[136:148], block[156:157] = size, b"00000000000\0", kind
+    block[148:156] = b" " * 8
+    block[257:265], block[148:156] = b"ustar\x0000", b"%06o\0 " % sum([*block, *b"ustar\x0000"])
+    return bytes(block)
+
+
+GOOD = header(b"0", b"00000000001\0", b"a.cls") + b"1".ljust(512, b"\0") + bytes(1024)
+
+
+def attributes(text: bytes) -> bytes:
+    return header(b"x", b"%011o\0" % len(text)) + text + bytes(-len(text) % 512)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(header(kind, b"\xff" * 12) for kind in (b"L", b"K", b"x", b"g")),
+        *(header(kind, b"\x80" + b"\x7f" * 11) for kind in (b"L", b"K", b"x", b"g")),
+        attributes("11 size=²\n".encode()),
+        attributes("11 size=١\n".encode()),
+        attributes(b"5015 size=" + b"9" * 5004 + b"\n"),
+        attributes(b"9" * 5000 + b" a=b\n"),
+        attributes(b"3 a=b\n"),
+        attributes(b"6 a=b\n") * 20,
+    ],
+)
+def test_headers_of_strange_sizes_name_the_member(head: bytes) -> None:
+    Path("x.tar").write_bytes(head + GOOD)
+    with pytest.raises(SourceError, match=r"x\.tar: the header of member 1"):
+        read("x.tar").to_rows()
+    file = io.BytesIO(head + bytes(64 << 20))
+    with pytest.raises(SourceError):
+        list(members(file, lambda name: True, 1 << 30, "x.tar"))
+    assert file.tell() < 1 << 20
+
+
+def test_attributes_are_read_in_one_pass() -> None:
+    Path("x.tar").write_bytes(attributes(b"6 a=b\n" * 150_000) + GOOD)
+    assert read("x.tar").to_rows() == [{"__key__": "a", "cls": 1}]

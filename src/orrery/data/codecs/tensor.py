@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ def decode(value: Any, *, max_values: int = MAX_VALUES) -> NDArray[Any]:
         KeyError,
         OverflowError,
         SyntaxError,
+        tokenize.TokenError,
         MemoryError,
         RecursionError,
     ) as error:

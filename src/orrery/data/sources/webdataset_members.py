@@ -6,6 +6,7 @@ headers without an end.
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from orrery.errors import SourceError
 
 _BLOCK = 512
 _HEADER_BYTES = 1 << 20
+_HEADERS = 16
+_NUMBER = re.compile("[0-9]{1,18}")
 _PIECE_BYTES = 1 << 20
 _NAMES = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -40,19 +43,23 @@ class Member(NamedTuple):
 def members(file: Any, wanted: Callable[[str], bool], most_bytes: int, shown: str) -> Iterator[Member]:
     """The files of a tar, in order. Raises SourceError that names the member where it cannot go on."""
     number = 0
+    headers = 0  # of the member that follows
     longer: dict[str, Any] = {}
     while block := _read(file, _BLOCK, f"{shown}: the tar is cut short after member {number}"):
         if not block.strip(b"\0"):
             return  # the end, and whatever lies behind it
         try:
             head = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except tarfile.HeaderError as error:
+        except (tarfile.HeaderError, ValueError) as error:
             raise SourceError(f"{shown} is no tar behind member {number}: {error}.") from None
         if head.type in (*_NAMES, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK):
-            said = _header(file, head, f"{shown}: the header of member {number + 1}")
+            what, headers = f"{shown}: the header of member {number + 1}", headers + 1
+            if headers > _HEADERS:
+                raise SourceError(f"{what} has more than {_HEADERS} parts.")
+            said = _header(file, head, what)
             longer |= said if head.type in _NAMES else {}
             continue
-        number += 1
+        number, headers = number + 1, 0
         name, size = str(longer.get("path", head.name)), int(longer.get("size", head.size))
         sparse = any(key.startswith("GNU.sparse") for key in longer)
         longer = {}
@@ -92,22 +99,30 @@ def _content(file: Any, size: int, keep: bool, where: str) -> bytes | None:
 
 def _header(file: Any, head: tarfile.TarInfo, what: str) -> dict[str, Any]:
     """A longer name, or attributes, of the member that follows."""
-    if head.size > _HEADER_BYTES:
+    if not 0 <= head.size <= _HEADER_BYTES:
         raise SourceError(f"{what} has {head.size:,} bytes; at most {_HEADER_BYTES:,} are read.")
     data = _content(file, head.size, True, what) or b""
     if head.type == tarfile.GNUTYPE_LONGNAME:
         return {"path": data.rstrip(b"\0").decode("utf-8", "surrogateescape")}
-    found: dict[str, Any] = {}
-    while data and data != b"\0":
-        length, _, rest = data.partition(b" ")
-        if not length.isdigit() or not 0 < int(length) <= len(data) or b"=" not in rest:
+    found = _attributes(data, what)
+    if not _NUMBER.fullmatch(found.get("size", "0")):
+        raise SourceError(f"{what} is broken: its size is {found['size'][:40]!r}.")
+    return found
+
+
+def _attributes(data: bytes, what: str) -> dict[str, str]:
+    """The pairs of a header, each with its length before it."""
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(data) and (at + 1 < len(data) or data[at]):
+        space = data.find(b" ", at, at + 20)
+        length = data[at : max(space, at)].decode("latin-1")
+        end = at + int(length) if _NUMBER.fullmatch(length) else -1
+        key, equals, value = data[space + 1 : max(end - 1, 0)].partition(b"=")
+        if not space < end <= len(data) or not equals:
             raise SourceError(f"{what} is broken.")
-        pair = data[len(length) + 1 : int(length) - 1]
-        key, _, value = pair.partition(b"=")
         found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
-        data = data[int(length) :]
-    if not str(found.get("size", "0")).isdigit():
-        raise SourceError(f"{what} is broken.")
+        at = end
     return found
 
 
