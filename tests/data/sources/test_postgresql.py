@@ -92,7 +92,7 @@ def test_queries_are_answered_by_the_server(things: Table) -> None:
 
 
 def test_numbers_without_scale_keep_all_their_digits(postgresql: Server) -> None:
-    values = "('123456789012345678901234567890.5'), ('0.000000001'), ('NaN')"
+    values = "('123456789012345678901234567890.5'), ('0.000000001'), (null)"
     query = f"select v::numeric as v from (values {values}) x(v)"
     table = read(postgresql.url, query=query)
     assert table.schema["v"].type == "decimal256(39, 9)"
@@ -214,3 +214,45 @@ def test_a_server_that_goes_away_half_way_is_told() -> None:
             read(server.url, query="select 1 as a").count()
         server.start()
         assert read(server.url, query="select 1 as a").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("'infinity'::timestamp", "column 'x': a value at id = 2 is infinity"),
+        ("'-infinity'::timestamptz", "column 'x': a value at id = 2 is infinity"),
+        ("'infinity'::date", "column 'x': a value at id = 2 is infinity"),
+        ("'0044-03-15 BC'::date", "column 'x': a value at id = 2 .* before the year 1"),
+        ("'0044-03-15 BC'::timestamp", "column 'x': a value at id = 2 .* before the year 1"),
+        ("'24:00'::time", "column 'x': a value at id = 2 .* the time 24:00"),
+        ("'NaN'::numeric(9, 2)", "column 'x': .*'NaN'"),
+        ("'NaN'::numeric", "column 'x': .*'NaN'"),
+        ("array[[1, 2], [3, 4]]", "column 'x' holds an array of arrays"),
+        ("array[[1, 2], [3, 4]]::numeric[]", "column 'x' holds an array of arrays"),
+        ("array[['a'], ['{b}']]", "column 'x' holds an array of arrays"),
+    ],
+)
+def test_what_has_no_like_here_is_told_and_never_changed(postgresql: Server, value: str, says: str) -> None:
+    query = f"select g as id, case when g = 2 then {value} end as x from generate_series(1, 3) g"
+    table = read(postgresql.url, query=query, split_on="id")
+    for ask in (table.to_rows, table.where("coalesce(x::text, '') = 'y'").to_rows, table.describe):
+        with pytest.raises(SourceError, match=says):
+            ask()
+    assert table.where("id <> 2").to_rows() == [{"id": 1, "x": None}, {"id": 3, "x": None}]
+    assert table.where("x is null").count() == 2
+    assert table.select("id").to_rows() == [{"id": 1}, {"id": 2}, {"id": 3}]
+
+
+def test_the_last_years_and_times_that_there_are_are_kept(postgresql: Server) -> None:
+    query = (
+        "select date '0001-01-01' as a, date '9999-12-31' as b, timestamp '9999-12-31 23:59:59.999999' as c, "
+        "time '23:59:59.999999' as d, array[]::int[] as e, array[1, null] as f"
+    )
+    assert list(read(postgresql.url, query=query).to_rows()[0].values()) == [
+        dt.date.min,
+        dt.date.max,
+        dt.datetime.max,
+        dt.time.max,
+        [],
+        [1, None],
+    ]

@@ -14,7 +14,7 @@ from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
 from orrery.data.sources import ranges
 from orrery.data.sources.postgresql_server import Moment, Server
-from orrery.data.sources.postgresql_types import Column, decide
+from orrery.data.sources.postgresql_types import Column, decide, fitted
 from orrery.data.sources.sql_address import Address
 from orrery.data.sources.sql_database import Database
 from orrery.data.sources.sql_retry import resumed
@@ -158,7 +158,7 @@ class PostgreSql(Database):
         def stream(last: Any) -> Iterator[RecordBatch]:
             for batch in self._server.stream(self._asked(fields, where, part, last), part.get("moment")):
                 self.bytes_read += batch.nbytes
-                yield batch.cast(schema) if wanted else batch.select([])
+                yield fitted(batch, schema, part.get("key"), self) if wanted else batch.select([])
 
         key = None if part.get("missing") else part.get("key")
         return resumed(self, stream, key, self._is_unique)
@@ -169,9 +169,6 @@ class PostgreSql(Database):
 
     def count(self, where: str | None) -> int | None:
         """Rows, counted by the server."""
-        # A numeric NaN is a number to the server and missing here.
-        if where is not None and any(self.columns[c].form != "{c}" for c in self._parsed(where).columns):
-            return None
         condition = self._exact(where)
         if condition is None:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
 from orrery.data.masking import hide
+from orrery.data.sources.postgresql_types import MARK
 from orrery.data.sources.sql_address import Address, joined, split
 from orrery.data.sources.sql_retry import Lost, answered
 from orrery.data.sources.sql_silence import Silence, opened
@@ -213,6 +215,9 @@ class Server:
         text = str(error)
         for tail in ("Query was:", "Query:", "\nLINE ", "This probably means"):
             text = text.partition(tail)[0]
+        if f'"{MARK}' in text:
+            text = text.partition(f'"{MARK}')[2].removesuffix('"').partition(";")[0]
+        text = re.sub(r"^\[libpq\] |Execution error \[PGRES_\w+\]: ", "", text)
         return hide(" ".join(text.split()), self._url)
 
 
