@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import pickle
 import threading
 import time
 from pathlib import Path
@@ -146,12 +147,26 @@ def test_epochs_differ_and_can_be_chosen(tmp_path: Path) -> None:
 def test_it_stands_where_a_data_loader_does(tmp_path: Path) -> None:
     table = parquet(tmp_path / "rows", [[50], [50]])
     loader = table.loader(32)
-    assert (len(loader), loader.batch_size, loader.dataset, loader.num_workers) == (4, 32, table, 0)
+    assert (len(loader), loader.batch_size, loader.num_workers) == (4, 32, 0)
+    assert isinstance(loader.dataset, Table)
+    assert len(loader.dataset) == len(loader.dataset.to_rows()) == 100
+    assert [loader.sampler, loader.batch_sampler, loader.collate_fn, loader.generator] == [None] * 4
     model = torch.nn.Linear(1, 1)
     for batch in loader:
         model(batch["x"][:, None]).sum().backward()
     assert len(table.loader(32, drop_last=True)) == 3
     assert [len(b["id"]) for b in table.loader(32, drop_last=True)] == [32, 32, 32]
+
+
+def test_a_data_loader_takes_it_as_it_is(tmp_path: Path) -> None:
+    table = parquet(tmp_path / "rows", [[50], [50]])
+    around: Any = torch.utils.data.DataLoader(table.loader(32, seed=1), batch_size=None)  # type: ignore[arg-type]
+    assert len(around) == 4
+    assert ids(around) == ids(table.loader(32, seed=1))
+    with table.loader(32) as loader, pytest.raises(SettingsError, match="works in threads"):
+        list(torch.utils.data.DataLoader(loader, batch_size=None, num_workers=1))  # type: ignore[arg-type, var-annotated]
+    with pytest.raises(SettingsError, match="num_workers=0"):
+        pickle.dumps(table.loader(32))
 
 
 def test_an_epoch_given_up_is_followed_by_a_whole_one(tmp_path: Path) -> None:

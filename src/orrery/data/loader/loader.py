@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from orrery.errors import SettingsError, SourceError
 from orrery.spec import stable_key
 
 if TYPE_CHECKING:
+    from orrery.data.loader.dataset import Dataset
     from orrery.data.table import Table
 
 _ORDERING = ("batch_size", "shuffle", "drop_last")
@@ -29,6 +31,7 @@ _ORDERING = ("batch_size", "shuffle", "drop_last")
 class Loader:
     """Batches of a table; one iteration is one epoch. Usable where a torch ``DataLoader`` is.
 
+    One can also stand inside of one: ``DataLoader(loader, batch_size=None)``.
     The order is a function of data, seed, epoch, batch size and buffer; not of workers, threads or time.
     ``state_dict`` after any batch is enough to go on at the next, also with another number of workers.
     ``epoch`` is the number of the epoch that runs, or of the next one.
@@ -42,9 +45,13 @@ class Loader:
     num_workers = 0
     """As torch counts them: processes. There are none."""
     pin_memory = False
+    persistent_workers = False
+    timeout = 0
+    sampler = batch_sampler = collate_fn = generator = worker_init_fn = prefetch_factor = None
+    """What a ``DataLoader`` may be asked for, and a loader has no use for."""
 
     def __init__(self, table: Table, settings: Settings) -> None:
-        self.dataset = table
+        self._table = table
         self.settings = settings
         self.epoch = 0
         self._batch = 0
@@ -52,6 +59,14 @@ class Loader:
         self._running: ReferenceType[Iteration] | None = None
         self._arena: Arena | None = None
         self._buffers = Buffers(settings.prefetch_bytes)
+        _make_known()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The table; its ``len`` is the number of rows."""
+        from orrery.data.loader.dataset import Dataset  # which is a table, and a table knows loaders
+
+        return Dataset(self._table, lambda: sum(self._plan.order.rows))
 
     @property
     def batch_size(self) -> int:
@@ -65,7 +80,7 @@ class Loader:
 
     @cached_property
     def _plan(self) -> Plan:
-        return opened(self.dataset, self.settings)
+        return opened(self._table, self.settings)
 
     def __len__(self) -> int:
         return self._plan.order.batches
@@ -77,6 +92,7 @@ class Loader:
         raises SettingsError when it is asked again. Raises SourceError with file and row group as soon as a
         row cannot be read.
         """
+        _refuse_workers()
         self._give_up("Another iteration of this loader has begun, which ended this one.")
         if self._begun:
             self.epoch, self._batch, self._begun = self.epoch + 1, 0, False
@@ -154,7 +170,7 @@ class Loader:
 
     @cached_property
     def _fingerprint(self) -> str:
-        return stable_key(self.dataset.fingerprint(), list(self._plan.order.rows))
+        return stable_key(self._table.fingerprint(), list(self._plan.order.rows))
 
     def quality(self) -> Quality:
         """E, the row groups that are mixed in a batch, by arithmetic: nothing is read."""
@@ -163,6 +179,8 @@ class Loader:
     def close(self) -> None:
         """Stop at once: no thread and no file is left. The loader may be iterated again."""
         self._give_up("The loader was closed, which ended this iteration.")
+        if "_plan" in self.__dict__:
+            self._plan.groups.close()  # what was opened to count rows
 
     def _give_up(self, why: str) -> None:
         running = self._running() if self._running is not None else None
@@ -175,8 +193,31 @@ class Loader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        raise _no_workers()  # a pickle of a loader is asked for by a DataLoader that starts processes
+
     def __repr__(self) -> str:
-        return f"Loader({self.dataset!r}, batch_size={self.batch_size}, epoch={self.epoch})"
+        return f"Loader({self._table!r}, batch_size={self.batch_size}, epoch={self.epoch})"
+
+
+def _make_known() -> None:
+    """Let torch's ``DataLoader`` take loaders for what they are, where it is in use."""
+    data = sys.modules.get("torch.utils.data")
+    if data is not None:
+        data.IterableDataset.register(Loader)
+
+
+def _refuse_workers() -> None:
+    data = sys.modules.get("torch.utils.data")
+    if data is not None and data.get_worker_info() is not None:  # each would give every batch
+        raise _no_workers()
+
+
+def _no_workers() -> SettingsError:
+    return SettingsError(
+        "A loader works in threads, and not in the processes of a DataLoader.",
+        hint="DataLoader(loader, batch_size=None, num_workers=0); or iterate the loader itself.",
+    )
 
 
 class Iteration(Iterator[Any]):
