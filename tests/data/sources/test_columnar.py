@@ -52,3 +52,16 @@ def test_files_of_a_folder_must_agree() -> None:
     orc.write_table(pa.table({"c": [1]}), "d/3.orc")
     with pytest.raises(SchemaError, match=r"3.orc has the columns"):
         read("d").count()
+
+
+def test_arrow_batches_that_lead_out_of_their_memory_are_told() -> None:
+    rows = pa.table({"l": [[1], [2, 3], [4]]})
+    with pa.ipc.new_file("x.arrow", rows.schema) as out:
+        out.write_table(rows)
+    data = Path("x.arrow").read_bytes()
+    ends = np.array([0, 1, 3, 4], np.int32).tobytes()
+    assert data.count(ends) == 1
+    wrong = np.array([0, 1 << 30, 3, 4], np.int32).tobytes()
+    Path("x.arrow").write_bytes(data.replace(ends, wrong))
+    with pytest.raises(SourceError, match=r"x\.arrow cannot be read as Arrow"):
+        read("x.arrow").to_rows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,31 @@ def test_files_of_a_folder_must_agree() -> None:
     pq.write_table(pa.table({"c": [1]}), "d/3.parquet")
     with pytest.raises(SchemaError, match=r"3.parquet has the columns"):
         read("d").count()
+
+
+def test_a_page_that_is_damaged_is_told() -> None:
+    read(pa.table({"a": range(20_000)})).write("x.parquet")
+    data = bytearray(Path("x.parquet").read_bytes())
+    data[data.find(b"\x28\xb5\x2f\xfd") + 20_000] ^= 1  # in the values, behind where a page begins
+    Path("x.parquet").write_bytes(data)
+    with pytest.raises(SourceError, match=r"x\.parquet cannot be read.*(CRC|checksum)"):
+        read("x.parquet").to_rows()
+
+
+def test_a_footer_whose_columns_are_broken_is_told() -> None:
+    """Each bit of a footer, as far as it takes to break what it says of levels: Arrow ends the program then."""
+    pq.write_table(pa.table({"a": [[1], [2, 3]]}), "x.parquet")
+    data = Path("x.parquet").read_bytes()
+    begins = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    found = set()
+    for place in range(begins, len(data) - 8):
+        broken = bytearray(data)
+        broken[place] ^= 0x10
+        Path("y.parquet").write_bytes(broken)
+        with suppress(SourceError):
+            try:
+                read("y.parquet").to_rows()
+            except SourceError as error:
+                found.add("histogram" in str(error))
+                raise
+    assert True in found

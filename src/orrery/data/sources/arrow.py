@@ -29,6 +29,10 @@ class ArrowIpc(ColumnarSource):
     endings = (".arrow", ".feather", ".ipc", ".arrows")
     form = "Arrow"
 
+    def __init__(self, place: str, missing: str = "error") -> None:
+        super().__init__(place, missing)
+        self._checked: set[str] = set()
+
     @cached_property
     def paths(self) -> list[str]:
         """The files, sorted; of a folder that Hugging Face datasets saved, those that it names."""
@@ -59,9 +63,17 @@ class ArrowIpc(ColumnarSource):
         # Without a column, a batch would not know how many rows it has.
         with _reader(path, chosen or [0], version_of(partition.where)) as reader:
             span = partition.where.get("batches")
-            for batch in reader if span is None else map(reader.get_batch, range(*span)):
+            for i, batch in enumerate(reader if span is None else map(reader.get_batch, range(*span))):
+                key = (path, partition.where.get("version"), span, i, chosen)
+                self._check(batch, str(key))
                 self.bytes_read += batch.nbytes
                 yield batch
+
+    def _check(self, batch: Any, key: str) -> None:
+        """Raises ArrowInvalid for a batch that would lead out of its memory; of each version once."""
+        if key not in self._checked:
+            batch.validate(full=True)
+            self._checked.add(key)
 
 
 @contextmanager

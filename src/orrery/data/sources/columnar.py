@@ -17,7 +17,7 @@ from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
 from orrery.data.sources import widening
 from orrery.data.sources.file import FileSource, steady
-from orrery.errors import SourceError
+from orrery.errors import OrreryError, SourceError
 from orrery.schema import Schema
 
 
@@ -58,11 +58,11 @@ class ColumnarSource(FileSource):
     def _first_values(self, name: str) -> Any:
         """Some values of a column as it is stored, or none, to see what they are."""
         for part in self.partitions():
-            for batch in (
-                self._batches(part, [name], None) if name in self._schema_of(part.where["path"]).names else ()
-            ):
-                if batch.column(name).null_count < batch.num_rows:
-                    return batch.column(name)
+            path = str(part.where["path"])
+            with self._telling(path):
+                for batch in self._batches(part, [name], None) if name in self._schema_of(path).names else ():
+                    if batch.column(name).null_count < batch.num_rows:
+                        return batch.column(name)
         return None
 
     @cached_property
@@ -135,7 +135,9 @@ class ColumnarSource(FileSource):
         """What Arrow says about a file becomes SourceError that names it."""
         try:
             yield
-        except pa.ArrowException as error:
+        except (OrreryError, OSError):
+            raise
+        except (pa.ArrowException, ValueError, LookupError, OverflowError, MemoryError) as error:
             raise SourceError(
                 f"{files.shown(path)} cannot be read as {self.form}: {error}", hint="Is it cut short?"
             ) from None

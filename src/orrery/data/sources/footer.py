@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import operator
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlglot import exp
 
 from orrery.data import conditions
@@ -53,6 +56,51 @@ class Footers:
         self._size += end.serialized_size
         while self._size > self.most_bytes and len(self._kept) > 1:
             self._size -= self._kept.popitem(last=False)[1][1].serialized_size
+
+
+class _Reached(OSError):
+    """The file would be read now: so far its end was sound."""
+
+
+class _Nothing(io.RawIOBase):
+    """A file of some size that is never read."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self.place = 0
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readable(self) -> bool:
+        """Yes, as far as anybody asks."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Where to read next."""
+        self.place = offset if whence == 0 else self.size_bytes
+        return self.place
+
+    def tell(self) -> int:
+        """Where the file stands."""
+        return self.place
+
+    def read(self, size: int = -1) -> bytes:
+        """Nothing. Raises OSError."""
+        raise _Reached
+
+
+def checked(end: Any, size_bytes: int) -> Any:
+    """The end of a Parquet file, if all that it says of its columns can be looked at. Raises OSError.
+
+    Arrow ends the program where a column chunk that is broken is asked about; a reader, which has to look at
+    every one before it reads, raises instead. Nothing is read.
+    """
+    with suppress(_Reached, NotImplementedError):
+        reader = pq.ParquetFile(_Nothing(size_bytes), metadata=end, pre_buffer=True)
+        next(reader.iter_batches(1, list(range(end.num_row_groups))), None)
+    return end
 
 
 def leaves(schema: Any) -> dict[str, list[int]]:

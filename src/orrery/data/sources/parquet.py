@@ -29,7 +29,8 @@ class Parquet(ColumnarSource):
         self._footers = footer.Footers()
 
     def _schema_of(self, path: str) -> Any:
-        return self._footer(path).schema.to_arrow_schema()
+        with self._telling(path):
+            return self._footer(path).schema.to_arrow_schema()
 
     def _footer(self, path: str, version: files.State | None = None) -> Any:
         """The end of a file, of the version asked for; of a file of this machine as it is now."""
@@ -39,7 +40,7 @@ class Parquet(ColumnarSource):
         if known is not None:
             return known
         with self._telling(path), files.opened(path, ranges=True, version=version) as file:
-            found = pq.read_metadata(file)
+            found = footer.checked(pq.read_metadata(file), file.seek(0, 2))
         self._footers.keep(path, version, found)
         return found
 
@@ -66,7 +67,7 @@ class Parquet(ColumnarSource):
         rows = BATCH_ROWS * _BATCH_BYTES // max(stored * BATCH_ROWS // max(partition.rows or 1, 1), 1)
         with files.opened(path, ranges=True, version=version) as file:
             far = not files.is_local(path)  # there, a few long reads beat many short ones
-            reader = pq.ParquetFile(file, metadata=end, pre_buffer=far)
+            reader = pq.ParquetFile(file, metadata=end, pre_buffer=far, page_checksum_verification=True)
             self.bytes_read += sum(chunk.total_compressed_size for chunk in chunks)
             yield from reader.iter_batches(max(1, min(BATCH_ROWS, rows)), [group], list(wanted))
 

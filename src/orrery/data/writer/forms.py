@@ -54,7 +54,7 @@ def grouped(batches: Iterator[RecordBatch], most_bytes: int) -> Iterator[Any]:
 
 
 def _parquet(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
-    with pq.ParquetWriter(file, schema, compression="zstd") as out:
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as out:
         for table in grouped(batches, layout.row_group_bytes):
             out.write_table(table, row_group_size=table.num_rows)
 
