@@ -93,6 +93,7 @@ class Kafka:
             first, last = _offsets(questions, there, "earliest"), _offsets(questions, there, "latest")
             starts = _offsets(questions, numbers, self.start, last)
             ends = _offsets(questions, numbers, self.end, last)
+        self._check_span(first, last, starts, ends)
         for number in numbers:
             if starts[number] < first[number]:
                 raise Client(self.address).failed(
@@ -101,6 +102,41 @@ class Kafka:
                 )
         spans = [Span(n, min(starts[n], last[n]), min(ends[n], last[n])) for n in numbers]
         return _Opened(topic, spans, [Span(n, first[n], last[n]) for n in there])
+
+    def _check_span(
+        self,
+        first: Mapping[int, int],
+        last: Mapping[int, int],
+        starts: Mapping[int, int],
+        ends: Mapping[int, int],
+    ) -> None:
+        """Raises SettingsError for a partition that there is not, and for a span that can hold nothing."""
+        named = lambda numbers: ", ".join(map(str, numbers))  # noqa: E731
+        there = ", ".join(f"{n}: {first[n]} to {last[n]}" for n in first)
+        for name, mark in (("start", self.start), ("end", self.end)):
+            if isinstance(mark, Mapping) and (unknown := [n for n in mark if n not in first]):
+                raise SettingsError(
+                    f"{name}= names the partition {named(unknown)}, which {self!r} does not have.",
+                    hint=f"Its partitions and their offsets are {there}.",
+                )
+        late = [n for n in starts if starts[n] > last[n]]
+        if late and (isinstance(self.start, Mapping) or len(late) == len(starts)):
+            raise SettingsError(
+                f"start={self.start!r} lies beyond the end of partition {named(late)} of {self!r}.",
+                hint=f"The partitions and their offsets are {there}.",
+            )
+        backwards = [n for n in starts if starts[n] > ends[n]]
+        offsets = isinstance(self.start, (int, Mapping)) and isinstance(self.end, (int, Mapping))
+        times = isinstance(self.start, dt.datetime) and isinstance(self.end, dt.datetime)
+        if (
+            (offsets and backwards)
+            or (backwards and len(backwards) == len(starts))
+            or (times and self.start > self.end)  # type: ignore[operator]
+        ):
+            raise SettingsError(
+                f"start={self.start!r} lies behind end={self.end!r}.",
+                hint=f"The partitions of {self!r} and their offsets are {there}.",
+            )
 
     @property
     def spans(self) -> Sequence[Span]:
