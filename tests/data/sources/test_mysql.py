@@ -126,6 +126,36 @@ def test_parts_lose_and_double_nothing(mariadb: MariaDb, key: str) -> None:
     assert max(part.num_rows for part in parts) < 400
 
 
+def test_parts_are_of_one_moment_however_they_are_read(mariadb: MariaDb) -> None:
+    link = mariadb.connect()
+    with link, link.cursor() as cursor:
+        cursor.execute(
+            "create or replace table moved (id int primary key, x varchar(1000)) "
+            "select seq as id, repeat('x', 1000) as x from seq_1_to_20000"
+        )
+        link.commit()
+        source = read(mariadb.url, table="moved", parts=4).source
+        parts = source.partitions()
+        readings = [source.read(part, ["id", "x"]) for part in parts]
+        given_up = source.read(parts[1])
+        first = next(readings[0]), next(given_up)
+        given_up.close()  # type: ignore[attr-defined]  # a generator
+        cursor.execute("update moved set id = id + 100000 where id <= 2000")
+        cursor.execute("update moved set id = id - 200000 where id between 18001 and 20000")
+        link.commit()
+        found = first[0]["id"].to_pylist()
+        while readings:  # in turns
+            for reading in list(readings):
+                batch = next(reading, None)
+                found += batch["id"].to_pylist() if batch is not None else []
+                if batch is None:
+                    readings.remove(reading)
+        assert sorted(found) == list(range(1, 20_001))
+        assert sum(batch.num_rows for part in source.partitions() for batch in source.read(part)) == 20_000
+        side_by_side = read_parts(read(mariadb.url, table="moved", parts=4))
+        assert len({i for part in side_by_side for i in part["id"].to_pylist()}) == 20_000
+
+
 def test_what_cannot_be_a_key_is_told(mariadb: MariaDb, things: Table) -> None:
     for key, says in (("d", "which is double"), ("bl", "which is binary"), ("t", "beginning only")):
         with pytest.raises(SchemaError, match=says):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ _SESSION = (
 )
 _LOST = {1040, 1053, 1077, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2055}
 """Server has too many connections, is stopping, or hung up; the client's own numbers begin at 2000."""
+_STOPPED = 1317
 _UNSIGNED, _LISTED, _BINARY = 32, 256 | 2048, 63
 _SORTED_BYTES = 1024
 """By how much of a text MySQL sorts (max_sort_length)."""
@@ -36,6 +37,11 @@ _TEXTS = {15, 247, 248, 249, 250, 251, 252, 253, 254}
 
 class MySql(Dialect):
     """What MySQL and MariaDB do otherwise."""
+
+    snapshot = (
+        "set session transaction isolation level repeatable read",
+        "start transaction with consistent snapshot",
+    )
 
     def __init__(self) -> None:
         super().__init__("mysql")
@@ -82,6 +88,16 @@ class MySql(Dialect):
         if (result := getattr(cursor, "_result", None)) is not None:
             result.unbuffered_active = False
             result.connection = None
+
+    def finish(self, cursor: Any, aside: Callable[[str], Any]) -> None:
+        """Rows that nobody wants are not sent: the query is stopped, and its transaction lives on."""
+        if getattr(cursor._result, "unbuffered_active", False):
+            aside(f"kill query {cursor.connection.thread_id()}")
+        try:
+            cursor.close()
+        except require("pymysql", "Reading MySQL").OperationalError as error:
+            if error.args[0] != _STOPPED:
+                raise
 
     def is_lost(self, engine: Any, error: BaseException, link: Any) -> bool:
         """By the error's number."""

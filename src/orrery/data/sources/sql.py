@@ -20,6 +20,7 @@ from orrery.data.sources.sql_batches import Rows, bare
 from orrery.data.sources.sql_database import Database
 from orrery.data.sources.sql_dialect import Dialect, dialect_of
 from orrery.data.sources.sql_driver import Driver, array_of
+from orrery.data.sources.sql_moment import Moment
 from orrery.data.sources.sql_retry import resumed
 from orrery.data.sources.sql_types import Column
 from orrery.errors import SchemaError, SettingsError, SourceError, did_you_mean, listing
@@ -36,8 +37,10 @@ class Sql(Database):
     SQLAlchemy with ``sqlalchemy+`` before it.
 
     Types are those declared; ``types`` pins those that neither the driver nor a table's declaration tells.
-    ``connection``, ``split_on``, ``parts`` and ``read_timeout_s`` are as with PostgreSQL, but that each part
-    is of the moment at which it is read, and that only MySQL's driver has a deadline for silence.
+    ``connection``, ``split_on``, ``parts`` and ``read_timeout_s`` are as with PostgreSQL. The parts of MySQL
+    and MariaDB are of one state of their InnoDB tables, by one connection: those that are read side by side
+    wait for each other on disk. With other databases each part is of the moment at which it is read, and
+    there is no deadline for silence.
     """
 
     def __init__(
@@ -138,6 +141,14 @@ class Sql(Database):
                 f"{self!r} cannot be split on {name!r}: texts so long are sorted by their beginning only."
             )
 
+    def partitions(self) -> Sequence[Partition]:
+        """All rows as one part, or ranges of the key; as of one moment in this process, where that can be."""
+        found = super().partitions()
+        if len(found) == 1 or not self._speech.snapshot:
+            return found
+        moment = Moment()
+        return [Partition(part.index, {**part.where, "moment": moment}) for part in found]
+
     def read(
         self,
         partition: Partition,
@@ -159,7 +170,7 @@ class Sql(Database):
             return self._batch(found, wanted)
 
         def stream(last: Any) -> Iterator[RecordBatch]:
-            return self._driver.stream(self._asked(fields, where, part, last), make)
+            return self._driver.stream(self._asked(fields, where, part, last), make, part.get("moment"))
 
         key = None if part.get("missing") else part.get("key")
         return resumed(self, stream, key, self._is_unique)

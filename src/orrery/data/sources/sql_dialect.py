@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,9 @@ _FIRST = 1_000
 
 class Dialect:
     """How one database is spoken to; ``name`` is sqlglot's."""
+
+    snapshot: tuple[str, ...] = ()
+    """What makes a connection see one state of the database; empty where nothing is known to."""
 
     def __init__(self, name: str) -> None:
         self.name = _NAMES.get(name, name)
@@ -53,6 +56,10 @@ class Dialect:
         """Close what ``stream`` gave; the rest of its rows will not be read."""
         with suppress(Exception):  # the connection may be gone, and is given up in any case
             cursor.close()
+
+    def finish(self, cursor: Any, aside: Callable[[str], Any]) -> None:
+        """Close what ``stream`` gave so that the connection can be asked again; ``aside`` asks another."""
+        cursor.close()
 
     def array(self, values: Sequence[Any], column: Column) -> Any:
         """A driver's values as an Arrow array. Raises ArrowException, ValueError … where one does not fit."""

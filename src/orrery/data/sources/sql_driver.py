@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from orrery.data.masking import hide
 from orrery.data.sources.sql_address import Address
 from orrery.data.sources.sql_batches import Rows, batches
 from orrery.data.sources.sql_dialect import Dialect
+from orrery.data.sources.sql_moment import Moment
 from orrery.data.sources.sql_retry import Lost, answered
 from orrery.data.sources.sql_types import Column
 from orrery.errors import MissingExtraError, OrreryError, SettingsError, SourceError
@@ -42,14 +43,50 @@ class Driver:
 
         return answered(self.address, once)
 
-    def stream(self, query: str, make: Callable[[Rows], tuple[RecordBatch, int]]) -> Iterator[RecordBatch]:
+    def stream(
+        self, query: str, make: Callable[[Rows], tuple[RecordBatch, int]], moment: Moment | None = None
+    ) -> Iterator[RecordBatch]:
         """The rows of a query as they come. Raises Lost where the connection is, else SourceError."""
+        if moment is not None:
+            yield from moment.stream(self._snapshot, lambda link: self._seen(link, query, make))
+            return
         with self._link() as link:
             cursor = self.dialect.stream(link, query)
             try:
                 yield from batches(lambda rows: list(cursor.fetchmany(rows)), make)
             finally:
                 self.dialect.close(cursor)
+
+    def _snapshot(self, stack: ExitStack) -> Any:
+        """A connection that sees one state of the database until the stack closes it."""
+        link = stack.enter_context(self._link())
+        with self._telling(link):
+            for statement in self.dialect.snapshot:
+                link.exec_driver_sql(statement)
+        return link
+
+    def _seen(
+        self, link: Any, query: str, make: Callable[[Rows], tuple[RecordBatch, int]]
+    ) -> Iterator[RecordBatch]:
+        """The rows of a query on a connection that others use afterwards."""
+        with self._telling(link):
+            cursor = self.dialect.stream(link, query)
+            try:
+                yield from batches(lambda rows: list(cursor.fetchmany(rows)), make)
+            finally:
+                self.dialect.finish(
+                    cursor, lambda statement: self.ask(lambda other: other.exec_driver_sql(statement))
+                )
+
+    @contextmanager
+    def _telling(self, link: Any) -> Iterator[None]:
+        """What the driver says of a connection becomes Lost or SourceError."""
+        engine = link.engine
+        errors = (engine.dialect.dbapi.Error, require("sqlalchemy.exc", _PURPOSE).DBAPIError, OSError)
+        try:
+            yield
+        except (*errors, AttributeError) as error:
+            raise self._told(engine, error, link) from None
 
     @contextmanager
     def _link(self) -> Iterator[Any]:
@@ -96,8 +133,8 @@ class Driver:
                 f"{self.address} needs the package {error.name!r}, which is not installed.",
                 hint=f"Install it with: pip install {error.name}",
             ) from None
-        except exc.ArgumentError as error:
-            raise SettingsError(f"{self.address}: {hide(str(error), url)}.") from None
+        except (exc.ArgumentError, ValueError, TypeError) as error:
+            raise SettingsError(f"{self.address}: {hide(str(error), self.address.full)}.") from None
 
 
 def array_of(
