@@ -76,6 +76,18 @@ def test_other_tables_are_explained_beside() -> None:
     assert "beside" in plan._repr_html_()
 
 
+def test_of_another_table_only_the_columns_that_are_used_are_counted() -> None:
+    columns = {f"c{i}": np.random.default_rng(i).random(5000) for i in range(9)}
+    pq.write_table(pa.table({"k": np.arange(5000), "t": np.arange(5000), **columns}), "facts.parquet")
+    facts = read("facts.parquet")
+    joined = read({"k": [1], "t": [2]}).as_of(facts, on="t", by="k", columns=["c3", "c4"])
+    (other,) = joined.select("k", "c3").explain().others
+    assert other.columns == ("c3", "t", "k")
+    assert joined.select("k", "c3").to_rows() == [{"k": 1, "c3": columns["c3"][1]}]
+    assert other.to_read_bytes == facts.explain().bytes_read
+    assert joined.select("k").explain().others == ()
+
+
 def test_the_command_explains() -> None:
     Path("rows.csv").write_text("a,b\n1,x\n2,y\n")
     done = CliRunner().invoke(app, ["explain", "rows.csv", "--where", "a > 1", "--output", "json"])

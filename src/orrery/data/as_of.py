@@ -90,7 +90,7 @@ class AsOf:
             return
         unit = _unit(self.on, have, theirs)
         left = _Carried([have.field(name) for name in ours], self.on, self.by, unit)
-        named = union_of(added, (self.on, *self.by))
+        named = self._named(wanted)
         right = _Carried([theirs.field(name) for name in named], self.on, self.by, unit)
         out = pa.schema([have.field(n) if n in have.names else theirs.field(n) for n in wanted])
         query = self._query([ours.index(n) for n in wanted if n in ours], len(added), self._most(have))
@@ -117,6 +117,16 @@ class AsOf:
             f"asof left join (select * from {_RIGHT} where t is not null qualify {last}) as r "
             f"on {same} and l.t >= r.t order by l.n"
         )
+
+    def _named(self, wanted: Sequence[str]) -> list[str]:
+        """The columns of the other table that are read."""
+        return union_of([name for name in wanted if name in self._added()], (self.on, *self.by))
+
+    def asked(self, wanted: Sequence[str], have: Any) -> list[Any]:
+        """The other table with only the columns that are read; none, where none is added."""
+        if not any(name in self._added() for name in wanted):
+            return []
+        return [self.other.select(self._named(wanted))]
 
     def tables(self) -> Sequence[Any]:
         """The other table."""

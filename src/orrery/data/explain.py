@@ -8,7 +8,7 @@ from orrery.data.pipeline import Pipeline
 from orrery.data.rows import needed
 from orrery.data.source import Source
 from orrery.data.sources.file import FileSource
-from orrery.data.steps import Step, tables_of, told
+from orrery.data.steps import Step, asked_of, told
 from orrery.display import Both, facts, fragment
 from orrery.spec import Spec
 
@@ -101,7 +101,8 @@ def explained(pipeline: Pipeline) -> Explanation:
     """What a pipeline would do."""
     source = pipeline.source
     names = pipeline.schemas[0].names
-    columns = needed(names, pipeline.needs(pipeline.schema.names)[0], pipeline.where)
+    needs = pipeline.needs(pipeline.schema.names)
+    columns = needed(names, needs[0], pipeline.where)
     parts = source.partitions()
     sizes = [part.size_bytes for part in parts]
     rows = [part.rows for part in parts]
@@ -120,7 +121,11 @@ def explained(pipeline: Pipeline) -> Explanation:
         size_bytes=size,
         to_read_bytes=_to_read(source, columns, pipeline, size),
         bytes_read=getattr(source, "bytes_read", None),
-        others=tuple(explained(t._pipeline) for step in pipeline.steps for t in tables_of(step)),
+        others=tuple(
+            explained(table._pipeline)
+            for step, have, wanted in zip(pipeline.steps, pipeline.schemas[:-1], needs[1:], strict=True)
+            for table in asked_of(step, wanted, have)
+        ),
     )
 
 

@@ -83,6 +83,8 @@ def build(source: Source, steps: Sequence[Step]) -> Pipeline:
                 meaning = step.with_meaning(asked.schema().arrow(), schemas[-1])
                 source, kept, where, schemas = asked, [], [], [meaning]
                 continue
+            if (passing := step.passing(schemas[-1])) is not None:
+                where.append(passing)
         after = step.schema(schemas[-1])
         leading = leading and isinstance(step, (Select, Kinds))
         kept.append(step)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from orrery.aggregate import RecordBatch
-from orrery.data import conditions, sql, sql_dialects
+from orrery.data import conditions, sql, sql_dialects, sql_needs
 from orrery.data.sql_tables import Rows, query_schema, run_query
 from orrery.errors import SchemaError, UnknownColumnError
 from orrery.schema import Field, Kind
@@ -145,6 +145,10 @@ class Union:
         yield from batches
         yield from self.other.batches(columns=list(wanted))
 
+    def asked(self, wanted: Sequence[str], have: Any) -> list[Any]:
+        """The other table with only the columns wanted."""
+        return [_less(self.other, wanted)]
+
     def tables(self) -> Sequence[Any]:
         """The other table."""
         return [self.other]
@@ -179,15 +183,29 @@ class Sql:
         return found
 
     def reads(self, wanted: Sequence[str], have: Any) -> list[str]:
-        """All: what the query uses is its own business."""
-        return list(have.names)
+        """The columns that the query names."""
+        return list(self._needs(have)[sql.THIS].columns)
+
+    def passing(self, have: Any) -> str | None:
+        """What rows have to fulfil that the query does not leave out again."""
+        return self._needs(have)[sql.THIS].where
+
+    def asked(self, wanted: Sequence[str], have: Any) -> list[Any]:
+        """The other tables with only the columns and rows that the query needs."""
+        known = self._needs(have)
+        return [_less(table, known[name].columns, known[name].where) for name, table in self.others]
 
     def run(self, batches: Batches, have: Any, wanted: Sequence[str]) -> Batches:
         """The answer, once the query has seen what it needs."""
-        tables = {sql.THIS: Rows(have, (b.select(have.names) for b in batches))}
-        for name, table in self.others:
+        names = self.reads(wanted, have)
+        less = pa.schema([have.field(name) for name in names])
+        tables = {sql.THIS: Rows(less, (b.select(names) for b in batches))}
+        for (name, _), table in zip(self.others, self.asked(wanted, have), strict=True):
             tables[name] = Rows(table.schema.arrow(), table.batches())
         return run_query(tables, self.text("duckdb", have))
+
+    def _needs(self, have: Any) -> dict[str, sql_needs.Need]:
+        return sql_needs.needs(self.text("duckdb", have), self._schemas(have))
 
     def text(self, dialect: str, have: Any) -> str:
         """The query for a place of this dialect. Raises SettingsError where rows could differ there."""
@@ -272,6 +290,18 @@ def tables_of(step: Step) -> Sequence[Any]:
     """The other tables that a step reads."""
     tables = getattr(step, "tables", None)
     return tables() if tables is not None else ()
+
+
+def asked_of(step: Step, wanted: Sequence[str], have: Any) -> Sequence[Any]:
+    """The other tables with only what the step needs of them, when ``wanted`` are needed after it."""
+    asked = getattr(step, "asked", None)
+    return asked(wanted, have) if asked is not None else tables_of(step)
+
+
+def _less(table: Any, columns: Sequence[str], where: str | None = None) -> Any:
+    """A table with fewer columns and rows."""
+    table = table.where(where) if where is not None else table
+    return table if list(columns) == list(table.schema.names) else table.select(list(columns))
 
 
 def told(step: Step) -> dict[str, Any]:
