@@ -61,7 +61,7 @@ def test_no_error_or_repr_shows_a_password(place: str) -> None:
         ("rows.csv", "rows.csv"),
         ("C:/rows@home.csv", "C:/rows@home.csv"),
         ("https://host:8080/rows.csv?page=2", "https://host:8080/rows.csv?page=2"),
-        ("https://h/x?a=1&Api-Key=b&c=d", "https://h/x?a=1&Api-Key=***&c=d"),
+        ("https://h/x?page=1&Api-Key=b&lang=d", "https://h/x?page=1&Api-Key=***&lang=d"),
         ("postgresql://bob@host/db", "postgresql://bob@host/db"),
         ("postgresql://bob:a b\n@c@host/db", "postgresql://bob:***@host/db"),
     ],

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import fsspec
 from fsspec.registry import known_implementations
 
+from orrery.data import masking
 from orrery.errors import SettingsError
 from orrery.extras import require
 
@@ -69,14 +70,20 @@ def with_connection(place: str, name: str) -> str:
 
 def connection(name: str, example: str) -> str:
     """The address behind a connection's name, secrets included. Raises SettingsError."""
-    variable = "ORRERY_CONNECTION__" + re.sub(r"\W", "_", name).upper()
+    variable = masking.variable(name)
     address = os.environ.get(variable, "")
     if not address:
         raise SettingsError(
             f"The connection {name!r} needs the environment variable {variable}.",
             hint=f"Set it to an address: {example}.",
         )
-    return address
+    try:
+        return masking.whole(address)
+    except ValueError:
+        raise SettingsError(
+            f"The environment variable {variable} does not hold an address that can be read.",
+            hint=f"Write it like {example}, with @ # ? % in a password as %40 %23 %3F %25.",
+        ) from None
 
 
 def system_of(path: str) -> tuple[Any, str]:

@@ -358,7 +358,7 @@ def test_a_connection_brings_tls_and_a_password_that_is_never_shown(
         ("kafka://host:9092/t?tsl=true", "no setting 'tsl'.*Did you mean 'tls'"),
         ("kafka://host:9092/t?isolation=none", "isolation=none"),
         ("kafka://host:9092/t?timeout_s=soon", "timeout_s=soon"),
-        ("kafka://me:secret@host:9092/t/u", r"kafka://me:\*\*\*@host:9092/t/u cannot be read"),
+        ("kafka://me:secret@host:9092/t/u", "The address of Kafka cannot be read; it is not shown"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_told(place: str, said: str) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from orrery.data import remote
-from orrery.data.masking import masked
+from orrery.data.masking import hide, masked, whole
 from orrery.errors import SettingsError, SourceError
 
 TIMEOUT_S = 15
@@ -117,20 +117,30 @@ class Registry:
                     return None
                 said = f"HTTP {error.code} {error.reason}"
         except (URLError, HTTPException, OSError, ValueError, RecursionError) as error:
-            said = str(getattr(error, "reason", error))
+            said = self._hidden(str(getattr(error, "reason", error)))
         raise SourceError(
             f"The schema registry {masked(self.url)} did not answer {path}: {said}.",
             hint="Is it running, and may you read there?",
         )
+
+    def _hidden(self, said: str) -> str:
+        return hide(hide(said, self.url), f"?connection={self.connection or ''}")
 
     def _address(self) -> tuple[str, str]:
         """The address without the password, and user and password."""
         place = self.url
         if self.connection is not None:
             place = remote.connection(self.connection, "https://user:password@host:port")
-        parts = urlsplit(place)
+        try:
+            parts = urlsplit(whole(place))
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError(f"The schema registry {masked(self.url)} is not an address of http or https.")
+            raise SettingsError(
+                "The address of the schema registry is none of http or https; "
+                "it is not shown, as it may hold a password.",
+                hint="Write it like https://host:8081, or use connection=.",
+            )
         user, _, host = parts.netloc.rpartition("@")
         return f"{parts.scheme}://{host}{parts.path.rstrip('/')}", unquote(user)
 

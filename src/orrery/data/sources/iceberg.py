@@ -225,7 +225,10 @@ class Iceberg:
         except OrreryError:
             raise
         except Exception as error:  # pyiceberg's, fsspec's, Arrow's and the catalog's clients have one each
-            text = hide(" ".join(str(error).split())[:300], self.place) or type(error).__name__
+            text = (
+                hide(" ".join(str(error).split()), f"{self.place}?connection={self.connection}")[:300]
+                or type(error).__name__
+            )
             equality = "equality delete" in text
             raise SourceError(
                 f"The Iceberg table {files.shown(self.place)} cannot be read: {text}.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
-from orrery.data import remote
+from orrery.data import masking, remote
 from orrery.data.masking import is_secret, masked
 from orrery.errors import SettingsError, did_you_mean, listing
 
@@ -92,8 +92,14 @@ def parse(place: str, connection: str | None = None) -> Address:
 
 def _parts(place: str) -> Address:
     parts = _PLACE.fullmatch(place)
+    try:
+        masking.whole(place)
+    except ValueError:
+        parts = None
     if parts is None:
-        raise SettingsError(f"The address {masked(place)} cannot be read.", hint=_EXAMPLE)
+        raise SettingsError(
+            "The address of Kafka cannot be read; it is not shown, as it may hold a password.", hint=_EXAMPLE
+        )
     settings = dict(parse_qsl(parts["query"] or "", keep_blank_values=True))
     for name, value in settings.items():
         if name not in _SETTINGS:

@@ -86,8 +86,9 @@ class Client:
     @contextmanager
     def asking(self) -> Iterator[Questions]:
         """A connection for questions about the topic."""
-        admin = require("confluent_kafka.admin", "Reading Kafka").AdminClient(self.settings)
+        made = require("confluent_kafka.admin", "Reading Kafka").AdminClient
         with self.speaking():
+            admin = made(self.settings)
             admin.poll(0)
             yield Questions(self, admin)
 

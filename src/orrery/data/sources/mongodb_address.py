@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from orrery.data import remote
-from orrery.data.masking import hide, is_secret, masked
+from orrery.data import masking, remote
+from orrery.data.masking import hide, is_secret
 from orrery.errors import SettingsError, SourceError
 from orrery.extras import require
 
@@ -39,10 +39,15 @@ class Address:
     @classmethod
     def of(cls, place: str) -> Address:
         """The parts. Raises SettingsError where it cannot be told where the password ends."""
-        parts = urlsplit(place)
-        if parts.fragment or parts.netloc.count("@") > 1 or "@" in parts.path:
+        try:
+            parts = urlsplit(place)
+            odd = parts.fragment or parts.netloc.count("@") > 1 or "@" in parts.path
+            masking.whole(place)
+        except ValueError:
+            odd = True
+        if odd:
             raise SettingsError(
-                f"The address {masked(place)} cannot be read.",
+                "The address of MongoDB cannot be read; it is not shown, as it may hold a password.",
                 hint="Write @ : / ? # [ ] in a password as %40 %3A %2F %3F %23 %5B %5D, or use connection=.",
             )
         database, _, collection = parts.path.lstrip("/").partition("/")
@@ -58,7 +63,7 @@ class Address:
         """As it may be shown: without the password."""
         user, at, hosts = self.hosts.rpartition("@")
         place = "/".join(quote(part, _SHOWN) for part in (self.database, self.collection) if part)
-        told = (pair for pair in parse_qsl(self.options) if not any(map(is_secret, pair)))
+        told = (pair for pair in parse_qsl(self.options) if not is_secret(pair[0]))
         asked = urlencode(list(told))
         return f"{self.scheme}://{user.partition(':')[0]}{at}{hosts}/{place}{'?' if asked else ''}{asked}"
 

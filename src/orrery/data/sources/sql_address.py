@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from orrery.data import remote
-from orrery.data.masking import is_secret, masked
+from orrery.data.masking import is_secret
 from orrery.errors import SettingsError
 
 
@@ -61,7 +61,7 @@ def split(place: str) -> SplitResult:
         odd = True
     if odd:
         raise SettingsError(
-            f"The address {masked(place)} cannot be read.",
+            "The address of the database cannot be read; it is not shown, as it may hold a password.",
             hint="Write @ : / ? # [ ] in a password as %40 %3A %2F %3F %23 %5B %5D, or use connection=.",
         )
     return parts
