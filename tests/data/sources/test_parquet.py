@@ -73,7 +73,7 @@ def test_a_page_that_is_damaged_is_told() -> None:
 
 
 def test_a_footer_whose_columns_are_broken_is_told() -> None:
-    """Each bit of a footer, as far as it takes to break what it says of levels: Arrow ends the program then."""
+    """One of them is what it says of levels, where Arrow would end the program."""
     pq.write_table(pa.table({"a": [[1], [2, 3]]}), "x.parquet")
     data = Path("x.parquet").read_bytes()
     begins = len(data) - 8 - int.from_bytes(data[-8:-4], "little")

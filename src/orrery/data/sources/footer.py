@@ -58,7 +58,7 @@ class Footers:
             self._size -= self._kept.popitem(last=False)[1][1].serialized_size
 
 
-class _Reached(OSError):
+class _ReachedError(OSError):
     """The file would be read now: so far its end was sound."""
 
 
@@ -88,7 +88,7 @@ class _Nothing(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Nothing. Raises OSError."""
-        raise _Reached
+        raise _ReachedError
 
 
 def checked(end: Any, size_bytes: int) -> Any:
@@ -97,7 +97,7 @@ def checked(end: Any, size_bytes: int) -> Any:
     Arrow ends the program where a column chunk that is broken is asked about; a reader, which has to look at
     every one before it reads, raises instead. Nothing is read.
     """
-    with suppress(_Reached, NotImplementedError):
+    with suppress(_ReachedError, NotImplementedError):
         reader = pq.ParquetFile(_Nothing(size_bytes), metadata=end, pre_buffer=True)
         next(reader.iter_batches(1, list(range(end.num_row_groups))), None)
     return end
