@@ -7,11 +7,13 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Mapping
+from copy import copy
 from importlib.metadata import EntryPoint, entry_points
 from itertools import islice
 from typing import Any
 
 from orrery.data import files, packed, remote
+from orrery.data.quarantine import BadRows
 from orrery.data.sources import KINDS, lakes, objects
 from orrery.data.sources.file import FileSource
 from orrery.data.sources.hive import in_folders
@@ -81,6 +83,8 @@ def source_of(place: Any, options: dict[str, Any], kinds: Mapping[str, Any]) -> 
 
     Raises SettingsError.
     """
+    if _is_source(place):
+        return _made(type(place), place, options)
     if (known := objects.class_of(place)) is not None:
         return _made(_loaded(known), place, options)
     if is_rows(place):
@@ -109,6 +113,12 @@ def kind_of(place: str) -> str:
         return kind
     if scheme and scheme[1].lower() in _plugins():
         return scheme[1].lower()
+    if scheme and scheme[1].lower() != "file" and not remote.is_known(scheme[1]):
+        known = [*SCHEMES, *_plugins(), *remote.PACKAGES, "file"]
+        raise SettingsError(
+            f"No source is known that reads {scheme[1]}:// ({files.shown(place)}).",
+            hint=did_you_mean(scheme[1], known) or f"There are {listing(sorted(known), 20)}.",
+        )
     if kind := _by_ending(place.partition("?")[0] if scheme else place):
         return kind
     if kind := lakes.kind_of(place):
@@ -192,13 +202,29 @@ def _installed(point: EntryPoint) -> Any:
     return found
 
 
+def _is_source(place: Any) -> bool:
+    """Whether an object is a source itself."""
+    return not isinstance(place, type) and all(callable(getattr(place, name, None)) for name in _MEMBERS)
+
+
 def _made(source: Any, place: Any, options: dict[str, Any]) -> Any:
-    """The source with its options; an unknown option is told with those there are."""
-    known = list(inspect.signature(source).parameters)[1:]
+    """The source with its options; an unknown option is told with those there are.
+
+    ``place`` may be a source already. ``on_bad`` is for all: one that takes no such option and reports bad
+    rows is told afterwards; one that has none of its own, a table of a database, has nothing to do.
+    """
+    known = list(inspect.signature(source).parameters)[1:] if not isinstance(place, source) else []
+    bad = BadRows(options["on_bad"]) if "on_bad" in options and "on_bad" not in known else None
+    if bad is not None:
+        options = {name: value for name, value in options.items() if name != "on_bad"}
     for name in options:
         if name not in known:
             raise SettingsError(
-                f"{source.__name__} has no option {name!r}; its options are {listing(known)}.",
+                f"{source.__name__} has no option {name!r}; its options are {listing(known) or 'on_bad'}.",
                 hint=did_you_mean(name, known),
             )
-    return source(place, **options)
+    made = place if isinstance(place, source) else source(place, **options)
+    if bad is not None and isinstance(getattr(made, "bad", None), BadRows):
+        made = copy(made) if made is place else made  # which others may read another way
+        made.bad = bad
+    return made

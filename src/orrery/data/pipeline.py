@@ -12,6 +12,7 @@ from orrery.aggregate import RecordBatch
 from orrery.data import sql_there
 from orrery.data.source import Source
 from orrery.data.steps import Kinds, Select, Sql, Step, Where
+from orrery.errors import SourceError
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Pipeline:
 
 def build(source: Source, steps: Sequence[Step]) -> Pipeline:
     """Hand the leading steps to the source as far as it can take them. Raises what a wrong step raises."""
-    schemas = [source.schema().arrow()]
+    schemas = [_told(source)]
     kept: list[Step] = []
     where: list[str] = []
     leading = True  # so far only steps that the source can take
@@ -90,6 +91,18 @@ def build(source: Source, steps: Sequence[Step]) -> Pipeline:
         kept.append(step)
         schemas.append(after)
     return Pipeline(source, " and ".join(where) or None, tuple(kept), tuple(schemas))
+
+
+def _told(source: Source) -> Any:
+    """A source's columns. Raises SourceError where one of somebody else's fails to tell them."""
+    try:
+        return source.schema().arrow()
+    except (OSError, StopIteration, ValueError) as error:
+        text = (str(error).splitlines() or ["there is nothing"])[0]
+        raise SourceError(
+            f"{source!r} cannot tell its columns: {type(error).__name__}: {text}",
+            hint="Is it there, and of the form that its source reads?",
+        ) from error
 
 
 def _as_schema(batch: RecordBatch, schema: Any) -> RecordBatch:

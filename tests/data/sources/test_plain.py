@@ -105,3 +105,44 @@ def test_a_plugin_travels_in_plain_values(request: pytest.FixtureRequest) -> Non
     assert Table.from_dict(json.loads(json.dumps(table.to_dict()))).count() == 1
     with pytest.raises(SettingsError, match="no option 'delimiter'"):
         read("ledger://rows.ledger", delimiter=";")
+
+
+def test_bad_rows_of_any_source_can_be_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    place_ledger([{"id": 1}, {"id": "x"}, {"id": 3}], lambda name: monkeypatch)
+    table = read("ledger://rows.ledger", on_bad="quarantine").select("id")
+    assert table.to_rows() == [{"id": 1}, {"id": 3}]
+    assert [row["value"] for row in table.quarantined().to_rows()] == ["x"]
+    assert Table.from_dict(table.to_dict()).to_rows() == [{"id": 1}, {"id": 3}]
+    with pytest.raises(BadRowError, match="'x' is not int64"):
+        read("ledger://rows.ledger").to_rows()
+    with pytest.raises(SettingsError, match="allowed are"):
+        read("ledger://rows.ledger", on_bad="perhaps")  # type: ignore[arg-type]
+    read({"a": [1]}).write("good.parquet")
+    assert read("good.parquet", on_bad="quarantine").to_rows() == [{"a": 1}]
+    with pytest.raises(SettingsError, match="no option 'on_bat'"):
+        read("good.parquet", on_bat="quarantine")
+
+
+def test_a_source_itself_is_read() -> None:
+    source = Given([{"a": 1, "b": "x"}, {"a": "no", "b": "y"}])
+    assert read(source, on_bad="quarantine").to_rows() == [{"a": 1, "b": "x"}]
+    with pytest.raises(BadRowError):
+        read(source).to_rows()
+    with pytest.raises(SettingsError, match="Given has no option 'table'"):
+        read(source, table="t")
+
+
+def test_a_place_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    place_ledger([], lambda name: monkeypatch)
+    with pytest.raises(SourceError, match=r"ledger://none cannot tell its columns: FileNotFoundError.*none"):
+        _ = read("ledger://none").schema
+    Path("empty.ledger").write_text("")
+    with pytest.raises(SourceError, match=r"ledger://empty.ledger cannot tell its columns"):
+        _ = read("ledger://empty.ledger").schema
+
+
+def test_a_scheme_that_nobody_reads_is_told_with_the_closest(monkeypatch: pytest.MonkeyPatch) -> None:
+    place_ledger([], lambda name: monkeypatch)
+    for place, meant in (("postgresq://host/base", "'postgresql'"), ("ledgr://x.csv", "'ledger'")):
+        with pytest.raises(SettingsError, match=f"Did you mean .*{meant}"):
+            read(place)

@@ -90,8 +90,9 @@ class PlainSource:
         return seen.key()
 
     def to_dict(self) -> dict[str, Any]:
-        """The address."""
-        return {"place": masked(str(self.place))}
+        """The address, and that bad rows are set aside where they are."""
+        setting = {"on_bad": self.bad.on_bad} if self.bad.on_bad != "stop" else {}
+        return {"place": masked(str(self.place)), **setting}
 
     def __repr__(self) -> str:
         return masked(str(self.place))
