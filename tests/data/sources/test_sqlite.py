@@ -153,3 +153,26 @@ def test_parts_lose_and_double_nothing_and_bad_rows_keep_their_number() -> None:
     link.close()
     with pytest.raises(BadRowError, match=r"t.db:151: column 'v'"):
         read(place, parts=4).to_rows()
+
+
+def test_parts_are_of_one_moment() -> None:
+    place = database("create table t (id integer primary key)", [(i,) for i in range(20_000)])
+    link = sqlite3.connect("t.db")
+    link.execute("pragma journal_mode = wal")
+    source = read(place, parts=4).source
+    parts = source.partitions()
+    readings = [source.read(part) for part in parts]
+    found = next(readings[0])["id"].to_pylist()
+    link.execute("update t set id = id + 100000 where id < 2000")
+    link.execute("update t set id = id - 200000 where id between 18000 and 20000")
+    link.commit()
+    for reading in readings:
+        found += [i for batch in reading for i in batch["id"].to_pylist()]
+    assert sorted(found) == list(range(20_000))
+    later = [
+        i for part in source.partitions() for batch in source.read(part) for i in batch["id"].to_pylist()
+    ]
+    assert (len(later), min(later)) == (20_000, -182_000)
+    del parts, reading, readings
+    link.execute("pragma journal_mode = delete")  # nobody holds the file
+    link.close()

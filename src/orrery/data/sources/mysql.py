@@ -83,15 +83,15 @@ class MySql(Dialect):
         cursor.execute(query)
         return cursor
 
-    def close(self, cursor: Any) -> None:
-        """PyMySQL would read all that is left."""
-        if (result := getattr(cursor, "_result", None)) is not None:
-            result.unbuffered_active = False
-            result.connection = None
-
-    def finish(self, cursor: Any, aside: Callable[[str], Any]) -> None:
-        """Rows that nobody wants are not sent: the query is stopped, and its transaction lives on."""
-        if getattr(cursor._result, "unbuffered_active", False):
+    def close(self, cursor: Any, aside: Callable[[str], Any] | None = None) -> None:
+        """PyMySQL would read all that is left; the server stops sending where the connection is kept."""
+        result = getattr(cursor, "_result", None)
+        if result is None or aside is None:
+            if result is not None:
+                result.unbuffered_active = False
+                result.connection = None
+            return
+        if result.unbuffered_active:
             aside(f"kill query {cursor.connection.thread_id()}")
         try:
             cursor.close()

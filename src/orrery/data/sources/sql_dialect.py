@@ -52,14 +52,13 @@ class Dialect:
         """What has ``fetchmany`` for the query's rows, which come as they are asked for."""
         return link.execution_options(stream_results=True).exec_driver_sql(query)
 
-    def close(self, cursor: Any) -> None:
-        """Close what ``stream`` gave; the rest of its rows will not be read."""
+    def close(self, cursor: Any, aside: Callable[[str], Any] | None = None) -> None:
+        """Close what ``stream`` gave; the rest of its rows will not be read.
+
+        With ``aside``, which asks another connection, this one is asked again afterwards.
+        """
         with suppress(Exception):  # the connection may be gone, and is given up in any case
             cursor.close()
-
-    def finish(self, cursor: Any, aside: Callable[[str], Any]) -> None:
-        """Close what ``stream`` gave so that the connection can be asked again; ``aside`` asks another."""
-        cursor.close()
 
     def array(self, values: Sequence[Any], column: Column) -> Any:
         """A driver's values as an Arrow array. Raises ArrowException, ValueError … where one does not fit."""

@@ -74,7 +74,7 @@ class Driver:
             try:
                 yield from batches(lambda rows: list(cursor.fetchmany(rows)), make)
             finally:
-                self.dialect.finish(
+                self.dialect.close(
                     cursor, lambda statement: self.ask(lambda other: other.exec_driver_sql(statement))
                 )
 

@@ -22,6 +22,7 @@ from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
 from orrery.data.sources.sql_batches import Rows, bare, batches
 from orrery.data.sources.sql_database import Database
+from orrery.data.sources.sqlite_moment import Moment, connect
 from orrery.data.sources.sqlite_types import Column, decide, quoted
 from orrery.errors import SettingsError, SourceError, did_you_mean
 from orrery.spec import stable_key
@@ -32,8 +33,8 @@ class Sqlite(Database):
 
     SQLite lets each value have a type of its own, so the column's type is decided on all of its values;
     columns declared DATE, DATETIME, TIMESTAMP or BOOLEAN become such where every value allows it. A table
-    with a single whole primary key comes in its order; with that or ``split_on``, in ``parts``, each of which
-    is of one moment.
+    with a single whole primary key comes in its order; with that or ``split_on``, in ``parts``, all of one
+    moment in a process: who holds them keeps a transaction open, as a reader of all rows does.
     """
 
     dialect = "sqlite"
@@ -64,18 +65,19 @@ class Sqlite(Database):
         return Path(path.removeprefix("/") if scheme else self.place)
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection that cannot write. What SQLite says becomes SourceError."""
+    def _open(self, moment: Moment | None = None) -> Iterator[sqlite3.Connection]:
+        """A connection that cannot write, of its own or a moment's. What SQLite says becomes SourceError."""
         if not self.path.is_file():
             beside = [p.name for p in self.path.parent.iterdir()] if self.path.parent.is_dir() else []
             raise SourceError(f"There is no database {self.path}.", hint=did_you_mean(self.path.name, beside))
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
         try:
-            link = sqlite3.connect(uri, uri=True, timeout=30.0, check_same_thread=False)
+            link = moment.link(uri) if moment is not None else connect(uri)
             try:
                 yield link
             finally:
-                link.close()
+                if moment is None:
+                    link.close()
         except sqlite3.Error as error:
             raise SourceError(f"{self.path}: {error}.") from None
 
@@ -113,6 +115,14 @@ class Sqlite(Database):
             return None, set()
         return keys[0][0], {keys[0][0]}
 
+    def partitions(self) -> Sequence[Partition]:
+        """All rows as one part, or ranges of the key, which are read as of one moment in this process."""
+        found = super().partitions()
+        if len(found) == 1:
+            return found
+        moment = Moment()
+        return [Partition(part.index, {**part.where, "moment": moment}) for part in found]
+
     def read(
         self,
         partition: Partition,
@@ -139,7 +149,7 @@ class Sqlite(Database):
             line += len(found)
             return batch, size
 
-        with self._open() as link:
+        with self._open(part.get("moment")) as link:
             cursor = link.execute(query)
             yield from batches(cursor.fetchmany, make)
 
