@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -137,6 +138,47 @@ def test_tensors_of_every_spelling(tmp_path: Path) -> None:
         assert np.array_equal(batch["ragged"].values.numpy(), expected.reshape(-1))
     with pytest.raises(SchemaError, match="24 bytes"):
         len(read(str(tmp_path / "t.parquet")).loader(8, tensors={"bytes": ("float64", (2, 3))}))
+
+
+def test_bytes_and_lists_that_all_fit_become_tensors() -> None:
+    values = np.arange(300, dtype=np.float32).reshape(50, 2, 3)
+    rows = pa.table(
+        {
+            "bytes": pa.array([value.tobytes() for value in values]),
+            "flat": pa.array(values.reshape(50, 6).tolist()),
+            "nested": pa.array(values.tolist()),
+            "id": pa.array(range(50)),
+        }
+    )
+    named = dict.fromkeys(("bytes", "flat", "nested"), ("float32", (2, 3)))
+    for batch in read(rows).loader(8, tensors=named):
+        for name in named:
+            assert batch[name].dtype == torch.float32
+            assert np.array_equal(batch[name].numpy(), values[batch["id"].numpy()])
+    for name in named:
+        with pytest.raises(SchemaError, match=f"'{name}' has .* not float32 of shape"):
+            list(read(rows).loader(8, tensors={name: ("float32", (2, 2))}))
+    with pytest.raises(SchemaError, match="'id' is int64"):
+        len(read(rows).loader(8, tensors={"id": ("float32", (2, 2))}))
+    with pytest.raises(SchemaError, match="5 bytes"):
+        list(read([{"x": b"1234"}, {"x": b"12345"}]).loader(2, tensors={"x": ("uint8", (4,))}))
+    (batch,) = read([{"x": b"1234"}, {"x": None}]).loader(2, shuffle=False, tensors={"x": ("uint8", (4,))})
+    assert (batch["x"].tolist(), batch["x.valid"].tolist()) == ([[49, 50, 51, 52], [0] * 4], [True, False])
+
+
+def test_data_sets_of_torch_and_hugging_face_keep_their_shapes() -> None:
+    x, y = torch.arange(12.0).reshape(6, 2), torch.arange(6)
+    (batch,) = read(torch.utils.data.TensorDataset(x, y)).loader(6, shuffle=False)
+    assert list(batch) == ["x0", "x1"]
+    assert torch.equal(batch["x0"], x)
+    assert torch.equal(batch["x1"], y)
+    m = np.arange(24.0).reshape(4, 3, 2)
+    kinds = datasets.Features({"m": datasets.Array2D((3, 2), "float32"), "n": datasets.Value("int64")})
+    (batch,) = read(datasets.Dataset.from_dict({"m": m.tolist(), "n": [1, 2, 3, 4]}, features=kinds)).loader(
+        4, shuffle=False
+    )
+    assert list(batch) == ["m", "n"]
+    assert batch["m"].tolist() == m.tolist()
 
 
 class ArrowRows:

@@ -10,7 +10,7 @@ else are lists of Python values. Arrow and pandas give every column as the table
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from orrery.data.loader import columns
 from orrery.data.loader.columns import ROW_NUMBER, Layout
 from orrery.data.loader.pictures import Pictures
+from orrery.data.loader.tensors import Tensor, filled
 from orrery.errors import SettingsError
 from orrery.extras import require
 
@@ -45,6 +46,7 @@ class Finish:
     form: Form
     pictures: Pictures | None = None
     row_number: str | None = None
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __call__(self, place: tuple[int, int], dense: Mapping[str, NDArray[Any]], rest: Any) -> Any:
         """A batch, from dense values by part and the other columns; ``place``: epoch and batch."""
@@ -56,6 +58,8 @@ class Finish:
         for name in self.layout.ragged:
             if self.pictures is not None and name in self.pictures.sizes:
                 found[name] = self.pictures.decoded(name, rest.column(name), place[0], dense.get(ROW_NUMBER))
+            elif name in self.tensors:
+                found |= filled(_one(rest.column(name)), self.tensors[name])
             else:
                 found |= _unpacked(name, rest.column(name))
         ordered = {key: found[key] for key in self._keys if key in found} if self.layout.ragged else found

@@ -20,6 +20,7 @@ from orrery.data.loader.pictures import Pictures, needed, sizes
 from orrery.data.loader.read import Groups, MemoryGroups, SourceGroups
 from orrery.data.loader.run import Plan
 from orrery.data.loader.settings import Settings, Transform
+from orrery.data.loader.tensors import tensors_of
 from orrery.data.passes import cores
 from orrery.data.pipeline import Pipeline
 from orrery.data.sources.memory import Memory
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 CACHE_VERSION = 1
 _TRANSFORM = 5  # what is drawn, beside the order's own
 _LEAST_ROW_BYTES = 96  # that a row counts for: to keep account of it takes 12, an eighth at most
+_ARRAYS = ("Array2D", "Array3D", "Array4D", "Array5D")  # features of Hugging Face
 _RAGGED = 1.5  # memory of other columns, while half of a unit is given, beside their size
 
 
@@ -55,7 +57,8 @@ def opened(table: Table, chosen: Settings) -> Plan:
     pictures = None
     if shapes:
         pictures = Pictures(shapes, Decoding(chosen.resize), chosen.augment, chosen.seed)
-    made = Finish(layout, checked(chosen.form), pictures, chosen.row_number)
+    tensors = tensors_of(layout, {**_arrays(pipeline, layout.names), **chosen.tensors}, missing)
+    made = Finish(layout, checked(chosen.form), pictures, chosen.row_number, tensors)
     return Plan(
         order=_order(groups.rows, max(layout.row_bytes + _RAGGED * ragged, _LEAST_ROW_BYTES), chosen),
         groups=groups,
@@ -85,9 +88,30 @@ def groups_of(pipeline: Pipeline, schema: Any, most_bytes: int) -> tuple[Groups,
         bad = getattr(source, "bad", None)
         parts = source.partitions() if bad is None or bad.on_bad == "stop" else []
         if parts and all(part.rows is not None for part in parts):
-            return SourceGroups(source, parts), set(nullable)
+            return SourceGroups(source, parts), _missing(source, nullable)
     spill = Spill.of(pipeline.batches(schema.names), schema, most_bytes)
     return spill, spill.missing
+
+
+def _missing(source: Any, names: list[str]) -> set[str]:
+    """The columns of which a value may be missing, where the data set in memory behind a source tells."""
+    place = getattr(source, "place", None)
+    if getattr(place, "tensors", None) is not None:  # torch's TensorDataset
+        return set()
+    held: Any = getattr(place, "data", None)  # of Hugging Face: an Arrow table
+    if hasattr(held, "column_names") and set(names) <= set(held.column_names):
+        return {name for name in names if held.column(name).null_count}
+    return set(names)
+
+
+def _arrays(pipeline: Pipeline, names: list[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of the columns that Hugging Face's features call arrays: Arrow holds them as lists."""
+    features = getattr(getattr(pipeline.source, "place", None), "features", None) or {}
+    found = {name: features[name] for name in names if pipeline.is_plain() and name in features}
+    shaped = {
+        n: f for n, f in found.items() if type(f).__name__ in ("Array2D", "Array3D", "Array4D", "Array5D")
+    }
+    return {name: (f.dtype, tuple(f.shape)) for name, f in shaped.items() if None not in f.shape}
 
 
 @dataclass(frozen=True)
