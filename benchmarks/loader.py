@@ -29,7 +29,7 @@ from benchmarks.peers import sets
 RUNS = int(os.environ.get("ORRERY_BENCH_RUNS", "3"))
 ROOT = Path(__file__).resolve().parent.parent
 MIXED_LIKE_PEERS = {"buffer_bytes": 64 << 20}
-"""For the pairs: by arithmetic E is then 12.8 (of a fifth of the set 10.3), above every peer's."""
+"""For the pairs: by arithmetic E is then 12.8 (of a fifth of the set 10.3), above every peer's of A."""
 BUFFER_MB = 384 * 1.048576
 REST_MB = 250 - 115
 """What the loader may take beside its buffer and what importing torch and Arrow takes."""
