@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 
 from orrery.data.conditions import parse
@@ -123,3 +125,16 @@ def test_sqlglots_remarks_do_not_reach_standard_error() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (ran.stdout, ran.stderr) == ("refused\n", "")
+
+
+def test_numbers_that_are_too_long_to_compute_with_are_told() -> None:
+    numbers = pa.array([Decimal("1.5"), None], pa.decimal256(50, 3))
+    table = read(pa.table({"v": numbers, "i": [1, 2]}))
+    assert table.where("i > 1").to_rows() == [{"v": None, "i": 2}]
+    for ask in (
+        table.where("v > 1").to_rows,
+        table.where("v is null").count,
+        lambda: table.sql("select max(v) as v from this").to_rows(),
+    ):
+        with pytest.raises(SettingsError, match="more than 38 digits"):
+            ask()

@@ -26,6 +26,7 @@ from orrery.errors import OrreryError, SettingsError, SourceError, did_you_mean,
 from orrery.settings import sql_most_bytes
 
 THIS = "this"
+LONG_NUMBERS = "Compute with numbers of more than 38 digits where they are, by query=, or cast them there."
 
 
 def connect(file: str | None = None) -> Any:
@@ -90,9 +91,11 @@ def filtered(batches: Iterator[RecordBatch], condition: Condition) -> Iterator[R
 
 def _ask(database: Any, query: str, name: str, rows: Any, text: str) -> Any:
     """One query on one Arrow table."""
-    database.register(name, rows)
     try:
+        database.register(name, rows)
         return database.sql(query).to_arrow_table()
+    except duckdb.NotImplementedException as error:
+        raise SettingsError(f"{text!r} cannot be computed: {first_line(error)}", hint=LONG_NUMBERS) from None
     except duckdb.Error as error:
         raise SettingsError(f"{text!r} cannot be computed: {first_line(error)}") from None
     finally:

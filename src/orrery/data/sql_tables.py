@@ -16,7 +16,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from orrery.aggregate import RecordBatch
-from orrery.data.sql import check_query, check_tables, connect, first_line
+from orrery.data.sql import LONG_NUMBERS, check_query, check_tables, connect, first_line
 from orrery.errors import SchemaError, SettingsError
 
 
@@ -86,14 +86,17 @@ def query_schema(schemas: Mapping[str, Any], text: str) -> Any:
         check_names(schema)
     check_tables(check_query(text), text, schemas)
     with connect() as database:
-        for name, schema in schemas.items():
-            database.register(name, schema.empty_table())
         try:
+            for name, schema in schemas.items():
+                database.register(name, schema.empty_table())
             return database.sql(text).to_arrow_table().schema
         except duckdb.BinderException as error:
             raise SchemaError(f"The query {text!r} does not fit the table: {first_line(error)}") from None
         except duckdb.Error as error:
-            raise SettingsError(f"The query {text!r} cannot run: {first_line(error)}") from None
+            raise SettingsError(
+                f"The query {text!r} cannot run: {first_line(error)}",
+                hint=LONG_NUMBERS if isinstance(error, duckdb.NotImplementedException) else "",
+            ) from None
 
 
 def check_names(schema: Any) -> None:
