@@ -111,18 +111,17 @@ class Kafka:
         ends: Mapping[int, int],
     ) -> None:
         """Raises SettingsError for a partition that there is not, and for a span that can hold nothing."""
-        named = lambda numbers: ", ".join(map(str, numbers))  # noqa: E731
         there = ", ".join(f"{n}: {first[n]} to {last[n]}" for n in first)
         for name, mark in (("start", self.start), ("end", self.end)):
             if isinstance(mark, Mapping) and (unknown := [n for n in mark if n not in first]):
                 raise SettingsError(
-                    f"{name}= names the partition {named(unknown)}, which {self!r} does not have.",
+                    f"{name}= names the partition {_named(unknown)}, which {self!r} does not have.",
                     hint=f"Its partitions and their offsets are {there}.",
                 )
         late = [n for n in starts if starts[n] > last[n]]
         if late and (isinstance(self.start, Mapping) or len(late) == len(starts)):
             raise SettingsError(
-                f"start={self.start!r} lies beyond the end of partition {named(late)} of {self!r}.",
+                f"start={self.start!r} lies beyond the end of partition {_named(late)} of {self!r}.",
                 hint=f"The partitions and their offsets are {there}.",
             )
         backwards = [n for n in starts if starts[n] > ends[n]]
@@ -226,6 +225,10 @@ class Kafka:
 
     def __repr__(self) -> str:
         return self.address.shown
+
+
+def _named(partitions: Sequence[int]) -> str:
+    return ", ".join(map(str, partitions))
 
 
 def _with_types(payload: Payload, types: Mapping[str, str] | None) -> Payload:

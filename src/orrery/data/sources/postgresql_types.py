@@ -101,8 +101,10 @@ def fitted(batch: RecordBatch, schema: Any, key: str | None, place: object) -> R
         except pa.ArrowInvalid as error:
             raise _unfit(place, field.name, str(error).splitlines()[0]) from None
         if bounds := _FITTING.get(str(field.type).partition("[")[0]):
-            numbers = array.cast(pa.int32() if pa.types.is_date32(field.type) else pa.int64())
-            outside = pc.or_(pc.less(numbers, bounds[0]), pc.greater(numbers, bounds[1]))
+            numbers: Any = array.cast(pa.int32() if pa.types.is_date32(field.type) else pa.int64())
+            outside: Any = pc.or_(
+                pc.less(numbers, pa.scalar(bounds[0])), pc.greater(numbers, pa.scalar(bounds[1]))
+            )
             if (at := pc.index(outside, True).as_py()) >= 0:
                 row = f" at {key} = {batch.column(key)[at].as_py()!r}" if key and key != field.name else ""
                 said = f"a value{row} is infinity, before the year 1, after the year 9999, or the time 24:00"
