@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -179,3 +180,39 @@ def test_a_folder_without_a_log_is_no_delta_table() -> None:
     Path("x/_delta_log").mkdir(parents=True)
     with pytest.raises(SourceError, match="cannot be read as a Delta table"):
         read("x").count()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "../secret.parquet",
+        "%2e%2e/secret.parquet",
+        "..%2Fsecret.parquet",
+        "_delta_log/../../secret.parquet",
+        "{}",
+        "file://{}",
+    ],
+)
+def test_files_outside_the_folder_are_read_only_if_asked_for(named: str) -> None:
+    secret = Path("secret.parquet").absolute()
+    pq.write_table(pa.table({"x": ["secret"]}), secret)
+    write_deltalake("lake", pa.table({"x": ["a"]}))
+    log = Path("lake/_delta_log/00000000000000000000.json")
+    said = [json.loads(line) for line in log.read_text().splitlines()]
+    for one in said:
+        if "add" in one:
+            one["add"] |= {"path": named.format(secret), "size": secret.stat().st_size}
+            del one["add"]["stats"]
+    log.write_text("\n".join(json.dumps(one) for one in said))
+    with pytest.raises(SourceError, match="not in its folder"):
+        read("lake").to_rows()
+    assert read("lake", outside=True).to_rows() == [{"x": "secret"}]
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused() -> None:
+    write_deltalake("lake", pa.table({"x": ["a"]}))
+    file = next(Path("lake").glob("*.parquet"))
+    file.rename("secret.parquet")
+    file.symlink_to(Path("secret.parquet").absolute())
+    with pytest.raises(SourceError, match="not in its folder"):
+        read("lake").to_rows()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.types import LongType
@@ -146,3 +147,20 @@ def test_metadata_chooses_no_code(table: Any, monkeypatch: pytest.MonkeyPatch) -
         opened = found.source._table  # type: ignore[attr-defined]
         assert not set(HARM) & (set(opened.io.properties) | set(opened.metadata.properties))
     assert Harm.made == 0
+
+
+def test_files_outside_the_folder_are_read_only_if_asked_for(table: Any) -> None:
+    outside = Path("lake/elsewhere.parquet").absolute()
+    pq.write_table(table.scan().to_arrow(), outside)
+    table.add_files([f"file://{outside}"])
+    with pytest.raises(SourceError, match="not in its folder"):
+        read("lake/shop/sales").to_rows()
+    assert len(read("lake/shop/sales", outside=True).to_rows()) == 6
+    newest = Path(table.metadata_location.removeprefix("file://"))
+    for place in ("http://127.0.0.1:1/x.avro", "/etc/passwd", "memory://x", f"{newest.parent}/../../x.avro"):
+        said = json.loads(newest.read_text())
+        for one in said["snapshots"]:
+            one["manifest-list"] = place
+        newest.write_text(json.dumps(said))
+        with pytest.raises(SourceError, match="not in its folder"):
+            read("lake/shop/sales").to_rows()

@@ -6,6 +6,7 @@ Source: the Delta transaction log protocol (github.com/delta-io/delta, PROTOCOL.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -33,15 +34,19 @@ class Delta(Parquet):
     """A Delta table: at a ``version``, at a ``time``, or as it is now; a part is a file.
 
     The version is fixed when the table is first looked at: what others write later is not seen. Columns that
-    were added later are missing in older files.
+    were added later are missing in older files. Files outside the table's own folder, as shallow clones have
+    them, are read with ``outside`` only.
     """
 
     folders_are_columns = False  # the log tells their values
 
-    def __init__(self, place: str, version: int | None = None, time: str | None = None) -> None:
+    def __init__(
+        self, place: str, version: int | None = None, time: str | None = None, outside: bool = False
+    ) -> None:
         super().__init__(place.removeprefix("delta://"), "null")
         self.version = version
         self.time = time
+        self.outside = outside
 
     @cached_property
     def _table(self) -> Any:
@@ -92,12 +97,13 @@ class Delta(Parquet):
         return {self._address(row["path"]): row for row in sorted(rows, key=lambda row: str(row["path"]))}
 
     def _address(self, path: str) -> str:
-        if "://" in path or path.startswith("/"):
-            raise SourceError(
-                f"The Delta table {files.shown(self.place)} names {path!r:.200}, which is not in its folder."
-            )
         root, named = remote.bare(self.place).rstrip("/"), remote.connection_of(self.place)
-        address = f"{root}/{unquote(path)}"
+        path = unquote(path)
+        is_whole = re.match(r"/|[A-Za-z][A-Za-z0-9+.-]*:", path) is not None
+        address = path if is_whole else f"{root}/{path}"
+        if not self.outside and (is_whole or not lakes.is_inside(address, root)):
+            raise lakes.outside(path, self.place)
+        address = re.sub(r"^file:/(?!//)", "/", address)
         return remote.with_connection(address, named) if named else address
 
     @cached_property
@@ -201,7 +207,8 @@ class Delta(Parquet):
 
     def to_dict(self) -> dict[str, Any]:
         """The address, and the version that is read."""
-        return {"place": files.shown(self.place), "version": self._table.version()}
+        told = {"place": files.shown(self.place), "version": self._table.version()}
+        return {**told, "outside": True} if self.outside else told
 
 
 def _is_cut(value: Any) -> bool:

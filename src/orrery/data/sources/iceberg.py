@@ -30,6 +30,7 @@ class Iceberg:
     ``connection=``, which names the catalog: its address, and what pyiceberg wants to know in its query
     (``https://host?warehouse=…&token=…``, ``sqlite:///catalog.db?warehouse=…``). Deleted rows are left out;
     tables with equality deletes are refused. The snapshot is fixed when the table is first looked at.
+    Files outside the table's own folder are read with ``outside`` only.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Iceberg:
         snapshot: int | None = None,
         time: str | None = None,
         connection: str | None = None,
+        outside: bool = False,
     ) -> None:
         self.place = place
         self.snapshot = snapshot
         self.time = time
         self.connection = connection
+        self.outside = outside
         self.bytes_read = 0
         self._passing: dict[str, set[str]] = {}
 
@@ -58,7 +61,8 @@ class Iceberg:
             location = self._metadata()
             metadata, io = iceberg_files.static(location, lakes.file_io(self.place))
             name = ("static-table", location)
-            return StaticTable(name, metadata, location, io, NoopCatalog("static-table"))
+            table = StaticTable(name, metadata, location, io, NoopCatalog("static-table"))
+            return self._bounded(table)
 
     def _from_catalog(self) -> Any:
         from pyiceberg.catalog import load_catalog
@@ -76,6 +80,14 @@ class Iceberg:
         catalog = iceberg_files.careful(load_catalog(name, **settings), settings)
         table = catalog.load_table(self.place.partition("://")[2].replace("/", "."))
         table.metadata = iceberg_files.harmless(table.metadata)
+        return self._bounded(table)
+
+    def _bounded(self, table: Any) -> Any:
+        """The table, whose files are opened only where they lie in its folder."""
+        if not self.outside:
+            root = table.metadata_location.rpartition("/")[0]
+            root = root.rpartition("/")[0] if root.endswith(f"/{lakes.METADATA}") else root
+            table.io = iceberg_files.Bounded(table.io, root, self.place)
         return table
 
     def _metadata(self) -> str:
@@ -208,7 +220,10 @@ class Iceberg:
 
     def to_dict(self) -> dict[str, Any]:
         """The address, and the snapshot that is read."""
-        told: Mapping[str, Any] = {"connection": self.connection, "snapshot": self._snapshot}
+        told: Mapping[str, Any] = {
+            **{"connection": self.connection, "snapshot": self._snapshot},
+            "outside": self.outside or None,
+        }
         return {
             "place": files.shown(self.place),
             **{name: value for name, value in told.items() if value is not None},

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orrery.data.sources import lakes
+
 _KEPT = ("schema.name-mapping.default",)
 """What of a table's properties has a part in reading it."""
 _LENT = (
@@ -16,6 +18,26 @@ _LENT = (
     *("s3.force-virtual-addressing", "gcs.oauth2.token", "gcs.oauth2.token-expires-at", "client.region"),
 )
 """What a REST catalog, a server that the user named, may say of where its files lie and how to log in."""
+
+
+class Bounded:
+    """Opens files of a table where they lie in its folder, and refuses all others."""
+
+    def __init__(self, io: Any, root: str, place: str) -> None:
+        self.io = io
+        self.root = root
+        self.place = place
+
+    @property
+    def properties(self) -> Any:
+        """The settings of what opens the files."""
+        return self.io.properties
+
+    def new_input(self, location: str) -> Any:
+        """A file to read. Raises SourceError for one that is elsewhere."""
+        if not lakes.is_inside(location, self.root):
+            raise lakes.outside(location, self.place)
+        return self.io.new_input(location)
 
 
 def static(location: str, settings: Mapping[str, str]) -> tuple[Any, Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote
 
 from orrery.data import files, remote
-from orrery.errors import OrreryError, SettingsError
+from orrery.errors import OrreryError, SettingsError, SourceError
 
 DELTA_LOG = "_delta_log"
 METADATA = "metadata"
+_SAME = {"s3a": "s3", "s3n": "s3", "abfss": "abfs"}
 
 
 def kind_of(place: str) -> str | None:
@@ -52,6 +55,34 @@ def instant(text: str) -> dt.datetime:
             f"{text!r} is no time.", hint="Write it like 2026-05-01T12:00:00+00:00."
         ) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)
+
+
+def is_inside(address: str, root: str) -> bool:
+    """Whether a file lies in a folder: here links are followed, and ``..`` leads out wherever it is."""
+    if ".." in re.split(r"[/\\]", unquote(address)):
+        return False
+    if not _is_here(root):
+        scheme, _, path = remote.bare(address).partition("://")
+        of_root, _, folder = remote.bare(root).partition("://")
+        same = _SAME.get(scheme.lower(), scheme.lower()) == _SAME.get(of_root.lower(), of_root.lower())
+        return same and path.startswith(f"{folder.rstrip('/')}/")
+    bare = re.sub(r"^file:(//)?", "", address)
+    ways = {bare, bare.partition("#")[0].partition("?")[0]} if bare != address else {bare}
+    return _is_here(address) and all(
+        Path(way).resolve().is_relative_to(files.local(root).resolve()) for way in ways
+    )
+
+
+def _is_here(address: str) -> bool:
+    return files.is_local(address) and not re.match(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:", address)
+
+
+def outside(address: str, place: str) -> SourceError:
+    """What to say of a file that is not in its table's folder."""
+    return SourceError(
+        f"The table {files.shown(place)} names {files.shown(address)[:200]!r}, which is not in its folder.",
+        hint="If you know who wrote the table, and that it should, read it with outside=True.",
+    )
 
 
 def object_store(place: str) -> dict[str, str] | None:
