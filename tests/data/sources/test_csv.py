@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,3 +181,21 @@ def test_blocks_of_a_large_file_are_one_table() -> None:
     assert table.count() == 119_999
     assert table.quarantined().to_rows()[0]["line"] == 110_002
     assert table.select("a").where("a > 119990").count() == 9
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\r\nb", 'a\n"b",c\n\nd', "plain"])
+def test_names_with_line_ends_are_names(name: str) -> None:
+    rows = pa.table({"id": [1, 2, 3], name: [1.5, 2.5, None], f"{name}2": ["x", "y\nz", "w"]})
+    read(rows).write("x.csv")
+    assert read("x.csv").to_arrow() == rows
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_bad_row_behind_names_with_line_ends_is_told_by_its_line(end: str) -> None:
+    Path("x.csv").write_bytes(f'id,"a{end}b"\n1,2\n1,2,3\n4,5\n'.encode())
+    with pytest.raises(BadRowError, match=r"x\.csv:4"):
+        read("x.csv").to_rows()
+    assert read("x.csv", on_bad="quarantine").to_rows() == [
+        {"id": 1, f"a{end}b": 2},
+        {"id": 4, f"a{end}b": 5},
+    ]

@@ -168,6 +168,7 @@ class Csv(FileSource):
     ) -> Iterator[RecordBatch]:
         """The same, for rows that fit into a block. Raises _LongRow for one that does not."""
         numbers = [str(i) for i in range(len(names))]
+        skipped.above = self._above(path) if skipped.first else 0
         with files.unpacked(path, self.encoding) as file:
             tail: Any = Tail(file)
             try:
@@ -177,7 +178,7 @@ class Csv(FileSource):
                         use_threads=False,
                         block_size=block_bytes,
                         column_names=numbers,
-                        skip_rows=skipped.first,
+                        skip_rows=skipped.above,
                         encoding="utf8",
                     ),
                     pacsv.ParseOptions(
@@ -251,9 +252,16 @@ class Csv(FileSource):
         Schema.of(pa.schema([pa.field(name, pa.binary()) for name in names]))  # no name twice
         return names, int(self.header is True)
 
+    def _above(self, path: str) -> int:
+        """The lines that the names take: a name may hold line ends."""
+        with self._text(path) as text:
+            reader = csv.reader(text, delimiter=self._delimiter(path))
+            next(reader, None)
+            return reader.line_num
+
     def _check_header(self, path: str, first: Sequence[str]) -> None:
         """A quote left open among the column names would take in the whole file."""
-        if first and "\n" in first[-1]:
+        if first and ("\n" in first[-1] or "\r" in first[-1]):
             with self._text(path) as text:
                 found = open_quote(text, self._delimiter(path), blank=True)
             if found is not None and found.record == 0:
@@ -308,6 +316,9 @@ class _Skipped:
     """Records that have too many or too few cells, which Arrow hands over while it parses."""
 
     first: int = 0
+    """Records at the beginning that are not rows."""
+    above: int = 0
+    """The lines of those."""
     rows: dict[int, _Bad] = field(default_factory=dict)
     lines: dict[int, int] = field(default_factory=dict)
     """Where it is not the line on which the record begins."""
@@ -315,7 +326,7 @@ class _Skipped:
     def take(self, row: Any) -> Any:
         """Arrow's callback."""
         reason = f"has {row.actual_columns} cells, where {row.expected_columns} belong"
-        self.rows[row.number - 1 - self.first] = (None, row.text, reason)
+        self.rows[row.number - 1 - self.above] = (None, row.text, reason)
         return "skip"
 
     def record(self, good: int) -> int:
