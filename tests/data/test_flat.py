@@ -54,3 +54,14 @@ def test_bytes_are_refused_wherever_they_lie() -> None:
     with pytest.raises(SchemaError, match=r"'p\.b' is binary, which CSV cannot hold"):
         read([{"p": {"b": b"x"}}]).write("x.csv")
     assert list(Path().iterdir()) == []
+
+
+def test_instants_before_standard_time_go_round() -> None:
+    early = pa.array([-4_000_000_000_123_456, 0, None], pa.int64()).cast(
+        pa.timestamp("us", "Europe/Amsterdam")
+    )
+    read(pa.table({"at": early, "in": pa.StructArray.from_arrays([early], ["at"])})).write("x.csv")
+    expected = early.cast(pa.timestamp("us", "UTC")).to_pylist()
+    found = read("x.csv").to_arrow()
+    assert found["at"].to_pylist() == expected
+    assert found["in.at"].to_pylist() == expected

@@ -62,6 +62,9 @@ def _parts(name: str, column: Any) -> Iterator[tuple[str, Any]]:
             yield from _parts(f"{name}.{field.name}", part)
     elif pa.types.is_nested(column.type):
         yield name, pa.array([None if v is None else as_json(v) for v in column.to_pylist()], pa.string())
+    elif pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        # In UTC: before there were standard zones, an offset is no whole number of minutes.
+        yield name, column.cast(pa.timestamp(column.type.unit, "UTC"))
     else:
         yield name, column
 
