@@ -93,3 +93,24 @@ def test_other_file_systems(name: str) -> None:
     assert read(f"memory://shelf/*{name[1:]}").count() == 3
     with pytest.raises(SourceError, match="no file"):
         read(f"memory://nowhere/{name}").count()
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(5, -2), pa.list_(pa.decimal128(5, -2))])
+def test_decimals_of_a_negative_scale_are_refused_by_orc(kind: Any) -> None:
+    with pytest.raises(SchemaError, match="negative scale"):
+        read(pa.table({"x": pa.array([None, None], kind)})).write("x.orc")
+    assert not Path("x.orc").exists()
+
+
+def test_times_that_orc_cannot_give_again_are_refused() -> None:
+    read(pa.table({"t": pa.array([dt.datetime(1700, 1, 1)], pa.timestamp("us"))})).write("x.orc")
+    assert read("x.orc").to_rows() == [{"t": dt.datetime(1700, 1, 1)}]
+    with pytest.raises(SchemaError, match="ORC cannot hold"):
+        read(pa.table({"t": pa.array([dt.datetime(1600, 1, 1)], pa.timestamp("us"))})).write("y.orc")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "orc", "csv"])
+def test_types_that_a_form_cannot_hold_are_told(ending: str) -> None:
+    rows = pa.table({"x": pa.array([pa.MonthDayNano([1, 2, 3])], pa.month_day_nano_interval())})
+    with pytest.raises(SchemaError, match="cannot hold"):
+        read(rows).write(f"x.{ending}")

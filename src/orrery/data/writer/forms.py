@@ -28,10 +28,25 @@ def form_of(url: str) -> Write:
     name = remote.bare(url).lower()
     for ending, form in FORMS.items():
         if name.endswith(ending):
-            return form
+            return _telling(form, ending)
     raise SettingsError(
         f"{files.shown(url)!r} does not say its form; a table is written to {listing(FORMS, 20)}."
     )
+
+
+def _telling(form: Write, ending: str) -> Write:
+    """A form that says of columns which it cannot hold that it is so. Raises SchemaError."""
+
+    def write(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
+        try:
+            form(file, name, schema, batches, layout)
+        except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            kinds = ", ".join(sorted({str(kind) for kind in schema.types}))
+            raise SchemaError(
+                f"A {ending} file cannot hold columns of the types {kinds:.300}: {error}."
+            ) from None
+
+    return write
 
 
 def grouped(batches: Iterator[RecordBatch], most_bytes: int) -> Iterator[Any]:
@@ -70,18 +85,37 @@ def _arrow(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], la
 
 
 def _orc(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
-    plain = pa.schema([_decoded(field) for field in schema])
+    plain = pa.schema([field.with_type(_of_orc(field.type, field.name)) for field in schema])
     try:
         with pyorc.ORCWriter(file, compression="ZSTD", stripe_size=_ORC_STRIPE_BYTES) as out:
             out.write(plain.empty_table())
             for table in grouped(batches, layout.row_group_bytes):
                 out.write(table.cast(plain))
-    except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowInvalid) as error:
         raise SchemaError(f"ORC cannot hold these columns: {error}.", hint="Write to *.parquet.") from None
 
 
-def _decoded(field: Any) -> Any:
-    return field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+def _of_orc(kind: Any, name: str) -> Any:
+    """The type that ORC gives again: times in nanoseconds. Raises SchemaError for what ends the program."""
+    if pa.types.is_dictionary(kind):
+        return _of_orc(kind.value_type, name)
+    if pa.types.is_decimal(kind) and kind.scale < 0:
+        raise SchemaError(
+            f"The column {name!r} is {kind}, and ORC holds no decimals of a negative scale.",
+            hint="Write to *.parquet, or cast it to a scale of 0.",
+        )
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("ns", kind.tz)
+    if pa.types.is_struct(kind):
+        return pa.struct(
+            [f.with_type(_of_orc(f.type, name)) for f in (kind.field(i) for i in range(kind.num_fields))]
+        )
+    if pa.types.is_map(kind):
+        return pa.map_(_of_orc(kind.key_type, name), _of_orc(kind.item_type, name))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_of_orc(kind.value_type, name)))
+    return kind
 
 
 def _csv(file: Any, name: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout) -> None:
