@@ -7,12 +7,9 @@ it keeps at a time stays under ``ORRERY_SQL__MOST_GIB``; larger sorts and joins 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self
-from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +18,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from orrery.aggregate import RecordBatch
+from orrery.data import sql_scratch
 from orrery.data.conditions import Condition
 from orrery.errors import OrreryError, SettingsError, SourceError, did_you_mean, listing
 from orrery.settings import sql_most_bytes
@@ -38,7 +36,7 @@ def connect(file: str | None = None) -> Any:
         ":memory:",
         config={
             # Its own, made and removed when needed: what lies in the folder may be read by a query.
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"orrery-sql-{uuid4().hex}"),
+            "temp_directory": str(sql_scratch.folder()),
             "memory_limit": f"{sql_most_bytes()}B",
             "python_enable_replacements": "false",
             # Nothing is fetched from the network, and the same extensions are there everywhere.
@@ -108,6 +106,8 @@ def check_query(text: str, dialect: str = "duckdb") -> Any:
         trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
     except SqlglotError as error:
         raise SettingsError(f"The query {text!r} is not SQL: {first_line(error)}", hint=_EXAMPLE) from None
+    except RecursionError:
+        raise SettingsError("The query has too many brackets within brackets.", hint=_EXAMPLE) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise SettingsError(f"The query {text!r} must be one SELECT.", hint=_EXAMPLE)
     return trees[0]
@@ -120,7 +120,7 @@ def own_query(text: str, dialect: str) -> str:
     """
     try:
         sqlglot.parse(text, read=dialect)
-    except SqlglotError:
+    except (SqlglotError, RecursionError):
         pass
     else:
         check_query(text, dialect)
