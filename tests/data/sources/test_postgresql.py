@@ -256,3 +256,20 @@ def test_the_last_years_and_times_that_there_are_are_kept(postgresql: Server) ->
         [],
         [1, None],
     ]
+
+
+def test_only_a_server_that_is_away_is_asked_about(postgresql: Server) -> None:
+    url = postgresql.url.replace(postgresql.password, "wrong")
+    for place, query, says in (
+        (postgresql.url, "selec 1", "SELECT|syntax"),
+        (postgresql.url, "select nope from pg_class", "nope"),
+        (postgresql.url, "select 1 / (g - 1) as a from generate_series(1, 2) g", "division by zero"),
+        (url, "select 1 as a", "password"),
+    ):
+        with pytest.raises(OrreryError, match=says) as caught:
+            read(place, query=query).to_rows()
+        assert "Is the server running" not in str(caught.value)
+        assert "libpq" not in str(caught.value)
+        assert "PGRES" not in str(caught.value)
+    with pytest.raises(SourceError, match="Is the server running"):
+        read("postgresql://127.0.0.1:1/x", query="select 1 as a").to_rows()

@@ -113,6 +113,7 @@ class Server:
         """A plain connection; what is said on it becomes Lost or SourceError."""
         psycopg = require("psycopg", "Reading PostgreSQL")
         link = self._open(psycopg.connect)[0]
+        link.read_only = True  # said with every transaction: a query may call set_config for the next one
         silence = Silence(link.fileno(), self.read_timeout_s)
         try:
             with link, silence.limit():
@@ -122,7 +123,7 @@ class Server:
             if silence.found or link.broken:
                 raise Lost(said) from None
             place = _place(written, error.diag.statement_position) if written else ""
-            raise SourceError(f"{self.address}: {said}{place}", hint=_HINT) from None
+            raise SourceError(f"{self.address}: {said}{place}") from None
 
     def export(self) -> tuple[Any, str]:
         """A connection that keeps the present state of the database, and that state's name."""
@@ -131,6 +132,7 @@ class Server:
         def once() -> tuple[Any, str]:
             link = self._open(psycopg.connect)[0]
             link.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            link.read_only = True
             try:
                 with Silence(link.fileno(), self.read_timeout_s).limit():
                     return link, str(link.execute("select pg_export_snapshot()").fetchone()[0])
@@ -151,6 +153,8 @@ class Server:
         errors = (require("adbc_driver_manager", "Reading PostgreSQL").Error, pa.ArrowException, OSError)
         cursor = link.cursor()
         try:
+            with silence.limit():
+                cursor.execute("set transaction read only")
             if moment is not None and (name := moment.name(self)):
                 self._see(link, cursor, name, moment, silence)
             yield from self._fetched(cursor, query, silence)
@@ -158,7 +162,7 @@ class Server:
             said = self._silent if silence.found else self._said(error)
             if silence.found or not _is_alive(link, silence, errors):
                 raise Lost(said) from None
-            raise SourceError(f"{self.address}: {said}", hint=_HINT) from None
+            raise SourceError(f"{self.address}: {said}") from None
         finally:
             silence.shut()  # what was not read need not come
             with suppress(*errors):
@@ -203,7 +207,7 @@ class Server:
         except errors as error:
             said = self._said(error)
             if "FATAL" in said and not any(word in said for word in _SOON):
-                raise SourceError(f"{self.address}: {said}", hint=_HINT) from None
+                raise SourceError(f"{self.address}: {said}", hint=_REFUSED) from None
             raise Lost(said) from None
 
     @property
@@ -221,7 +225,7 @@ class Server:
         return hide(" ".join(text.split()), self._url)
 
 
-_HINT = "Is the server running, and may you read there?"
+_REFUSED = "The server runs, and does not let you in: look at the user, the password and the database."
 
 
 def _ports(url: str) -> frozenset[int]:
