@@ -204,7 +204,7 @@ def _installed(point: EntryPoint) -> Any:
 
 def _is_source(place: Any) -> bool:
     """Whether an object is a source itself."""
-    return not isinstance(place, type) and all(callable(getattr(place, name, None)) for name in _MEMBERS)
+    return all(callable(getattr(type(place), name, None)) for name in _MEMBERS)
 
 
 def _made(source: Any, place: Any, options: dict[str, Any]) -> Any:
@@ -213,7 +213,8 @@ def _made(source: Any, place: Any, options: dict[str, Any]) -> Any:
     ``place`` may be a source already. ``on_bad`` is for all: one that takes no such option and reports bad
     rows is told afterwards; one that has none of its own, a table of a database, has nothing to do.
     """
-    known = list(inspect.signature(source).parameters)[1:] if not isinstance(place, source) else []
+    ready = isinstance(source, type) and isinstance(place, source)
+    known = [] if ready else list(inspect.signature(source).parameters)[1:]
     bad = BadRows(options["on_bad"]) if "on_bad" in options and "on_bad" not in known else None
     if bad is not None:
         options = {name: value for name, value in options.items() if name != "on_bad"}
@@ -223,8 +224,8 @@ def _made(source: Any, place: Any, options: dict[str, Any]) -> Any:
                 f"{source.__name__} has no option {name!r}; its options are {listing(known) or 'on_bad'}.",
                 hint=did_you_mean(name, known),
             )
-    made = place if isinstance(place, source) else source(place, **options)
+    made = place if ready else source(place, **options)
     if bad is not None and isinstance(getattr(made, "bad", None), BadRows):
-        made = copy(made) if made is place else made  # which others may read another way
+        made = copy(made) if ready else made  # which others may read another way
         made.bad = bad
     return made
