@@ -53,7 +53,7 @@ def test_conditions_on_folders_and_rows_together(sales: Path) -> None:
 
 
 def test_globs_name_columns_too_and_single_files_none(sales: Path) -> None:
-    assert read("sales/year=2024/*/part.parquet").schema.names == ("price", "city")
+    assert read("sales/year=2024/*/part.parquet").schema.names == ("price", "year", "city")
     assert read("sales/year=*/city=Oslo/part.parquet").schema.names == ("price", "year", "city")
     assert read("sales/year=2024/city=Oslo/part.parquet").schema.names == ("price",)
 
@@ -78,3 +78,32 @@ def test_folders_of_different_columns_are_told(sales: Path) -> None:
     pq.write_table(pa.table({"price": [1.0]}), sales / "month=3/part.parquet")
     with pytest.raises(SchemaError, match="name the columns"):
         read(sales)
+
+
+def test_a_glob_inside_a_folder_keeps_the_columns_of_its_whole_path(sales: Path) -> None:
+    names = ["price", "year", "city"]
+    for place in (
+        "sales/year=2024/*/*.parquet",
+        "sales/year=2024/city=Oslo/*.parquet",
+        "sales/*/*/*.parquet",
+    ):
+        table = read(place)
+        assert table.schema.names == tuple(names)
+        assert {row["year"] for row in table.where("year = 2024").to_rows()} == {2024}
+    assert read("sales/year=2024/city=Oslo/*.parquet").count() == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["01234", "1234", "__HIVE_DEFAULT_PARTITION__", None, "a/b", "..", "%2e%2e", "é", " ", "a=b"],
+        ["01234", "1234"],
+        ["-0", "1"],
+        ["٣", "1"],
+    ],
+)
+def test_texts_in_folders_stay_what_they_are(words: list[str | None]) -> None:
+    rows = pa.table({"word": words, "v": range(len(words))})
+    read(rows).write("out/", partition_by=["word"])
+    found = sorted(read("out/").to_rows(), key=lambda row: row["v"])
+    assert [row["word"] for row in found] == words

@@ -24,7 +24,8 @@ from orrery.spec import stable_key
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 _MAGIC = re.compile(r"[*?\[{]")
-_WHOLE = re.compile(r"-?\d{1,18}")
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+"""As whole numbers are written: what is written otherwise, ``01``, is a text, and stays it."""
 _MANY = 64
 _SMALL_BYTES = 1 << 20
 _PART_BYTES = 4 << 20
@@ -36,7 +37,7 @@ _BATCH_BYTES = 16 << 20
 def in_folders(source: Any) -> Any:
     """A source of files; where they lie in folders named ``column=value``, with those columns."""
     with suppress(SourceError):  # told again when it is read
-        above = len(_named(_root(remote.bare(source.place)))) if source.folders_are_columns else None
+        above = _above(remote.bare(source.place)) if source.folders_are_columns else None
         values = {
             path: dict(_named(remote.bare(path))[above:] if above is not None else ())
             for path in source.paths
@@ -60,16 +61,19 @@ def _many_small(source: Any) -> bool:
     return sum(sizes) < len(sizes) * _SMALL_BYTES
 
 
-def _root(place: str) -> str:
-    """The folder that a place is, or below which a glob looks."""
-    before = _MAGIC.split(place)[0]
-    return f"{place}/" if before == place else before.rpartition("/")[0] + "/"
+def _above(place: str) -> int:
+    """How many of the folders that name columns are the place's own; of a glob, all are of its rows."""
+    return 0 if _MAGIC.search(place) else len(_named(f"{place}/"))
 
 
-def _named(path: str) -> list[tuple[str, str]]:
-    """Column and value of each folder above a file that names both."""
+def _named(path: str) -> list[tuple[str, str | None]]:
+    """Column and value of each folder above a file that names both; None for a missing value."""
     folders = (part.partition("=") for part in path.replace("\\", "/").split("/")[:-1])
-    return [(unquote(name), unquote(value)) for name, equals, value in folders if name and equals]
+    return [
+        (unquote(name), None if value == _MISSING else unquote(value))
+        for name, equals, value in folders
+        if name and equals
+    ]
 
 
 class Hive:
@@ -78,7 +82,7 @@ class Hive:
     Small files that lie behind each other are one part.
     """
 
-    def __init__(self, inside: Any, values: dict[str, dict[str, str]]) -> None:
+    def __init__(self, inside: Any, values: dict[str, dict[str, str | None]]) -> None:
         self.inside = inside
         self.values = values
         self.bad = getattr(inside, "bad", None)
@@ -93,7 +97,7 @@ class Hive:
         """One row per file: the values of its folders."""
         columns = {}
         for name in next(iter(self.values.values())):
-            texts = [None if found[name] == _MISSING else found[name] for found in self.values.values()]
+            texts = [found[name] for found in self.values.values()]
             whole = all(text is None or _WHOLE.fullmatch(text) for text in texts)
             columns[name] = pa.array(texts, pa.string()).cast(pa.int64() if whole else pa.string())
         return pa.table(columns).combine_chunks()
