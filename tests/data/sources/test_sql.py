@@ -107,3 +107,13 @@ def test_an_address_that_cannot_be_read_is_told_without_its_secret(place: str) -
         Address.of(place, None)
     assert "p@w" not in str(caught.value)
     assert "p#w" not in str(caught.value)
+
+
+def test_a_type_that_sqlalchemy_does_not_know_is_read_without_a_remark(url: str, postgresql: Server) -> None:
+    with psycopg.connect(postgresql.url, autocommit=True) as link:
+        link.execute("create table odd (id int primary key, place box)")
+        link.execute("insert into odd values (1, '(1,1),(0,0)')")
+    assert read(url, table="odd").to_rows() == [{"id": 1, "place": "(1,1),(0,0)"}]
+    with pytest.raises(SourceError, match="division by zero") as caught:
+        read(url, query="select 1 / (g - 1) as a from generate_series(1, 2) g").to_rows()
+    assert "Is the server running" not in str(caught.value)

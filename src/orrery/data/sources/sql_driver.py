@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
@@ -23,7 +24,6 @@ from orrery.extras import require
 T = TypeVar("T")
 
 _PURPOSE = "Reading a database by SQLAlchemy"
-_HINT = "Is the server running, and may you read there?"
 
 
 class Driver:
@@ -38,7 +38,9 @@ class Driver:
         """What ``question`` makes of a connection; asked again where the connection is lost."""
 
         def once() -> T:
-            with self._link() as link:
+            with self._link() as link, warnings.catch_warnings():
+                # A type that SQLAlchemy does not know is read by what the driver gives.
+                warnings.filterwarnings("ignore", message="Did not recognize type")
                 return question(link)
 
         return answered(self.address, once)
@@ -114,7 +116,7 @@ class Driver:
         if isinstance(error, AttributeError) and not lost:
             return error
         said = hide(self.dialect.said(inner), self.address.full)
-        return Lost(said) if lost else SourceError(f"{self.address}: {said}", hint=_HINT)
+        return Lost(said) if lost else SourceError(f"{self.address}: {said}")
 
     def _engine(self) -> Any:
         sqlalchemy, exc = require("sqlalchemy", _PURPOSE), require("sqlalchemy.exc", _PURPOSE)
