@@ -94,4 +94,5 @@ def _folder(name: str, value: Any) -> str:
     if value == "":
         raise SchemaError(f"An empty text in {name!r} cannot name a folder.")
     text = value.isoformat() if isinstance(value, dt.date) else str(value)
-    return f"{quote(name, safe='')}={_MISSING if value is None else quote(text, safe='')}/"
+    told = quote(text, safe="") if text != _MISSING else f"%5F{_MISSING[1:]}"  # a text, and not missing
+    return f"{quote(name, safe='')}={_MISSING if value is None else told}/"
