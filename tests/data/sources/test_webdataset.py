@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -255,3 +256,17 @@ def test_headers_of_strange_sizes_name_the_member(head: bytes) -> None:
 def test_attributes_are_read_in_one_pass() -> None:
     Path("x.tar").write_bytes(attributes(b"6 a=b\n" * 150_000) + GOOD)
     assert read("x.tar").to_rows() == [{"__key__": "a", "cls": 1}]
+
+
+@pytest.mark.parametrize("name", ["x/../../etc/evil", "a/b", "a\\b", "", " a", "a\n", "a\0"])
+def test_columns_that_cannot_be_endings_are_not_written(name: str) -> None:
+    with pytest.raises(SchemaError, match="cannot be the ending"):
+        read(pa.table({"__key__": ["k"], name: ["a"]})).write("x.tar")
+    with pytest.raises(SchemaError, match="is there twice"):
+        read(pa.table({"a": ["k"], "A": ["a"]})).write("x.tar")
+
+
+@pytest.mark.parametrize("key", ["./a", "a\\..\\b", "a\0"])
+def test_keys_that_would_be_refused_are_not_written(key: str) -> None:
+    with pytest.raises(SchemaError, match="cannot name a file"):
+        read(pa.table({"__key__": [key], "x": ["a"]})).write("x.tar")
