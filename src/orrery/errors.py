@@ -27,6 +27,7 @@
     │   └── NodeError            one node failed while running
     ├── EngineError
     │   ├── SlotsError           more workers were asked for than could start
+    │   ├── ScriptNotFoundError  there is no such script to launch
     │   ├── DeadlineError        somebody did not answer in time; the message names who
     │   └── WorkerError          a worker failed; carries its rank, host and traceback
     ├── ServingError
@@ -214,6 +215,12 @@ class EngineError(OrreryError):
 
 class SlotsError(EngineError):
     """More workers were asked for than could start now."""
+
+
+class ScriptNotFoundError(EngineError):
+    """There is no such script to launch."""
+
+    exit_code = 4
 
 
 class DeadlineError(EngineError):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orrery.cli.main import run
 from orrery.engines.engine import Member
 from orrery.engines.launch import launch, variables
 from orrery.engines.local import Local
@@ -69,3 +70,19 @@ def test_each_is_told_its_own_place() -> None:
     assert [each["RANK"] for each in told] == ["0", "1"]
     assert {each["MASTER_PORT"] for each in told} == {"9000"}
     assert json.loads(told[1]["TF_CONFIG"])["task"] == {"type": "worker", "index": 1}
+
+
+def test_a_script_that_fails_or_is_absent_is_told_without_our_own_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("fails.py").write_text("raise ValueError('the user knows this line')")
+    assert run(["launch", "--workers", "2", "--logs", "logs", "fails.py"]) == WorkerError.exit_code
+    out, err = capsys.readouterr()
+    assert "ValueError: the user knows this line" in out
+    assert "orrery" not in out.partition("ValueError")[2]
+    assert out.count("Traceback") == out.count("ValueError: the")
+    assert "ended with exit code 1" in err
+    assert run(["launch", "--logs", "logs", "nope.py"]) == 4
+    out, err = capsys.readouterr()
+    assert (out, "There is no file nope.py" in err) == ("", True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from orrery.engines.engine import Engine, Member
 from orrery.engines.job import Gang
 from orrery.engines.logs import followed
-from orrery.errors import SettingsError, WorkerError
+from orrery.errors import ScriptNotFoundError, SettingsError, WorkerError
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ def launch(
     """Run a command as a gang; ``show`` gets each line that a worker prints. Raises WorkerError."""
     if not command:
         raise SettingsError("There is no command to launch.", hint="orrery launch --workers 2 train.py")
+    if command[0].endswith(".py") and not Path(command[0]).is_file():
+        raise ScriptNotFoundError(
+            f"There is no file {command[0]}.", hint="Name the script as it is seen from this folder."
+        )
     words = [sys.executable, *command] if command[0].endswith(".py") else list(command)
     gang = Gang(
         Command(tuple(words), tuple(free_ports(workers + 1))), workers, deadline_s=deadline_s, logs=logs

@@ -19,6 +19,7 @@ from typing import Any
 
 from orrery.engines import frames, freight
 from orrery.engines.engine import Member
+from orrery.errors import EngineError, WorkerError
 
 BEAT_S = 0.5
 
@@ -89,9 +90,10 @@ def main(asked: dict[str, Any], link: int, log: int, task: int) -> int:
     code = 0
     try:
         work = freight.unload(task)
-        end.send(frames.RESULT, freight.pack(work(member)))
+        end.send(frames.RESULT, _packed(work(member), member.rank))
     except BaseException as error:  # carried to the driver, also an exit or an interrupt
-        traceback.print_exc()
+        if not isinstance(error, WorkerError):  # which is of a command that has printed its own
+            traceback.print_exc()
         code = 1
         with contextlib.suppress(OSError):
             end.send(frames.ERROR, _failure(error))
@@ -119,6 +121,18 @@ def _dress(asked: dict[str, Any], log: int) -> None:
         sys.modules["numpy"].random.seed()
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(asked["threads"])
+
+
+def _packed(result: object, rank: int) -> bytes:
+    """What a task returned. Raises EngineError that says whose it was, where it cannot travel."""
+    try:
+        return freight.pack(result)
+    except Exception as error:
+        reason = str(error.__context__ or error) if isinstance(error, EngineError) else str(error)
+        raise EngineError(
+            f"What worker {rank} returned, a {type(result).__name__}, cannot be sent back: {reason}.",
+            hint="Return plain values, arrays or tensors; write files and return their paths.",
+        ) from None
 
 
 def _failure(error: BaseException) -> bytes:
