@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import orrery as ory
-from orrery.errors import SettingsError, WorkerError
+from orrery.errors import EngineError, SettingsError, WorkerError
 from orrery.training.worker import Worker
 
 
@@ -93,3 +93,20 @@ def test_what_goes_wrong_is_told(tmp_path: Path) -> None:
     assert {(0, "I am 0"), (1, "I am 1")} <= set(lines)
     with pytest.raises(WorkerError, match=r"Worker 0 of 2 on .* failed: ZeroDivisionError"):
         ory.gang(lambda worker: 1 // worker.rank, workers=2)
+
+
+def stuck(worker: Worker) -> Any:
+    return (i for i in range(worker.rank))
+
+
+@pytest.mark.parametrize("workers", ["auto", "x", 1.5, 0, -1, True])
+def test_a_wrong_number_of_workers_is_told(workers: Any) -> None:
+    with pytest.raises(SettingsError, match=r"workers is .* at least 1"):
+        ory.gang(stuck, workers=workers)
+
+
+def test_what_is_no_function_and_what_cannot_come_back_are_told() -> None:
+    with pytest.raises(SettingsError, match="5 is no function"):
+        ory.gang(5, workers=1)  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=r"What worker . returned, a generator, cannot be sent back"):
+        ory.gang(stuck, workers=2)

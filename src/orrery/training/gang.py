@@ -25,6 +25,7 @@ from orrery.engines.find import engine_of
 from orrery.engines.job import Gang
 from orrery.engines.logs import followed
 from orrery.engines.spark import fed_by_spark, fed_of
+from orrery.errors import SettingsError
 from orrery.extras import available
 from orrery.spec import code_key, stable_key
 from orrery.training.pushed import handed, template
@@ -54,11 +55,12 @@ def gang(
     ``worker.save`` saves, and what the workers print: the same call goes on from there;
     so does the gang by itself when a worker is lost, ``restarts`` times. ``on_report`` hears what
     ``worker.report`` tells, ``on_print`` each printed line.
-    Raises SlotsError, WorkerError with the first failed worker's traceback, and DeadlineError.
+    Raises SlotsError, WorkerError with the first failed worker's traceback, DeadlineError, and SettingsError.
 
     >>> gang(lambda worker: worker.rank, workers=1)
     [0]
     """
+    _check(fn, workers)
     place = engine_of(engine)
     rows = None if table is None else table if isinstance(table, Table) else read(table)
     data = None if rows is None else rows.fingerprint()
@@ -88,6 +90,15 @@ def gang(
     if folder is None:
         shutil.rmtree(kept, ignore_errors=True)
     return returned
+
+
+def _check(fn: object, workers: object) -> None:
+    if not callable(fn):
+        raise SettingsError(
+            f"{fn!r:.80} is no function.", hint="Give a function of one argument, the worker."
+        )
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise SettingsError(f"workers is {workers!r}; it is a whole number of at least 1.")
 
 
 def _handed(rows: Table | None, workers: int, engine: Engine) -> tuple[list[Table] | Table | None, list[Any]]:
