@@ -207,6 +207,10 @@ def _is_source(place: Any) -> bool:
     return all(callable(getattr(type(place), name, None)) for name in _MEMBERS)
 
 
+_ELSEWHERE = {("MongoDb", "query"): "MongoDB is asked by filter={…}, or by pipeline=[…] for an aggregation."}
+"""Options of another place -> how this one is asked."""
+
+
 def _made(source: Any, place: Any, options: dict[str, Any]) -> Any:
     """The source with its options; an unknown option is told with those there are.
 
@@ -222,7 +226,7 @@ def _made(source: Any, place: Any, options: dict[str, Any]) -> Any:
         if name not in known:
             raise SettingsError(
                 f"{source.__name__} has no option {name!r}; its options are {listing(known) or 'on_bad'}.",
-                hint=did_you_mean(name, known),
+                hint=_ELSEWHERE.get((source.__name__, name)) or did_you_mean(name, known),
             )
     made = place if ready else source(place, **options)
     if bad is not None and isinstance(getattr(made, "bad", None), BadRows):

@@ -602,3 +602,16 @@ def test_an_address_is_read_again_as_it_is_shown() -> None:
     assert Address.of(shown) == replace(address, hosts="u@h1,h2:5")
     secret = "mongodb+srv://h/db/c?authSource=admin&authMechanismProperties=AWS_SESSION_TOKEN:abc"
     assert Address.of(secret).shown() == "mongodb+srv://h/db/c?authSource=admin"
+
+
+def test_a_query_of_sql_is_told_how_mongodb_is_asked() -> None:
+    with pytest.raises(SettingsError, match=r"no option 'query'.* filter=.* pipeline="):
+        read("mongodb://127.0.0.1:1/a/b", query="select 1")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_not_there_is_told_soon() -> None:
+    began = time.monotonic()
+    with pytest.raises(SourceError, match="no server answers"):
+        read("mongodb://127.0.0.1:1/a/b").count()
+    assert time.monotonic() - began < 12

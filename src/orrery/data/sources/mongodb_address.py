@@ -13,7 +13,7 @@ from orrery.data.masking import hide, is_secret
 from orrery.errors import SettingsError, SourceError
 from orrery.extras import require
 
-_WAIT_MS = {"serverSelectionTimeoutMS": 15_000, "connectTimeoutMS": 15_000, "socketTimeoutMS": 60_000}
+_WAIT_MS = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 15_000, "socketTimeoutMS": 60_000}
 """How long is waited for a server, a connection and an answer; an address may say otherwise."""
 _EXAMPLE = "mongodb://user:password@host/database"
 _SHOWN = "/ :$@&+,;=()!'*"  # of a name, as it is; what would end it is percent-encoded
