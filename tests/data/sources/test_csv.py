@@ -199,3 +199,25 @@ def test_a_bad_row_behind_names_with_line_ends_is_told_by_its_line(end: str) -> 
         {"id": 1, f"a{end}b": 2},
         {"id": 4, f"a{end}b": 5},
     ]
+
+
+def test_whole_numbers_of_one_file_are_double_where_another_has_fractions() -> None:
+    Path("many").mkdir()
+    Path("many/a.csv").write_text("a,b\n1,2\n")
+    Path("many/b.csv").write_text("b,a\n4.5,3\n")
+    table = read("many")
+    assert [str(field.type) for field in table.schema.fields] == ["int64", "double"]
+    assert table.to_rows() == [{"a": 1, "b": 2.0}, {"a": 3, "b": 4.5}]
+    Path("many/c.csv").write_text("a,b\n5,six\n")
+    with pytest.raises(BadRowError, match="'six' is not double"):
+        read("many").to_rows()
+    Path("many/b.csv").unlink()
+    with pytest.raises(BadRowError, match=r"'six' is not int64[.]"):
+        read("many").to_rows()
+
+
+def test_a_fraction_that_comes_late_is_told_with_the_type_that_reads_it() -> None:
+    place = written("a,b\n" + "1,2\n" * 100_000 + "3,4.5\n")
+    with pytest.raises(BadRowError, match=r"'4.5' is not int64; types=\{\"b\": \"double\"\} reads it"):
+        read(place).to_rows()
+    assert read(place, types={"b": "double"}).where("a = 3").to_rows() == [{"a": 3, "b": 4.5}]

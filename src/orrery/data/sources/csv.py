@@ -26,13 +26,18 @@ from orrery.schema import Schema, parse_type
 _BLOCK_BYTES = (4 << 20, 64 << 20, 1 << 30)
 """What is parsed at once; more, where one row is longer than that."""
 _SAMPLE_ROWS = 100_000
+_LESS_ROWS = 1_000
+_LOOKED_AT = 64
+"""Files, and rows of each after the first, by which whole numbers are found to have fractions elsewhere."""
+_WIDENS = (pa.int64(), pa.float64())
 
 
 class Csv(FileSource):
     """One CSV file, a glob or a folder of them, of the same columns; a part is a file.
 
     ``types`` pins columns (``{"zip": "string"}``); all others get the type that a sample of the first file
-    fits. Every cell is read whatever columns are asked for, so that a bad row is always bad.
+    fits; whole numbers are ``double`` where another file of this machine begins with fractions. Every cell
+    is read whatever columns are asked for, so that a bad row is always bad.
     """
 
     endings = packed.every(".csv", ".tsv")
@@ -61,23 +66,34 @@ class Csv(FileSource):
         for name in self.types:
             if name not in names:
                 raise UnknownColumnError(name, names)
-        sample = self._sample(self.paths[0], names, skip)
-        kinds = [
-            parse_type(self.types[name])
+        found = self._inferred(self.paths[0], names, skip)
+        for path in self.paths[1:_LOOKED_AT] if files.is_local(self.place) else ():
+            if pa.int64() not in found.values():
+                break
+            with suppress(SourceError, SchemaError):  # told when it is read
+                theirs, skip = self._names(path)
+                other = self._inferred(path, theirs, skip, _LESS_ROWS)
+                found = {n: pa.float64() if (k, other.get(n)) == _WIDENS else k for n, k in found.items()}
+        return pa.schema([pa.field(name, found[name]) for name in names])
+
+    def _inferred(self, path: str, names: list[str], skip: int, most: int = _SAMPLE_ROWS) -> dict[str, Any]:
+        """The type of each column, by the first rows of a file."""
+        sample = self._sample(path, names, skip, most)
+        return {
+            name: parse_type(self.types[name])
             if name in self.types
             else cells.infer(sample.column(i).combine_chunks(), self.kinds.get(name))
             for i, name in enumerate(names)
-        ]
-        return pa.schema([pa.field(n, k) for n, k in zip(names, kinds, strict=True)])
+        }
 
-    def _sample(self, path: str, names: list[str], skip: int) -> Any:
+    def _sample(self, path: str, names: list[str], skip: int, most: int) -> Any:
         taken: list[Any] = []
         for batch in self._raw(path, names, _Skipped(skip)):
             taken.append(batch)
-            if sum(b.num_rows for b in taken) >= _SAMPLE_ROWS:
+            if sum(b.num_rows for b in taken) >= most:
                 break
         schema = pa.schema([pa.field(str(i), pa.binary()) for i in range(len(names))])
-        return pa.Table.from_batches(taken, schema).slice(0, _SAMPLE_ROWS)
+        return pa.Table.from_batches(taken, schema).slice(0, most)
 
     def schema(self) -> Schema:
         """The columns of the first file."""
@@ -115,7 +131,7 @@ class Csv(FileSource):
                 arrays.append(array)
                 for j in bad:
                     cell = column[j].as_py()
-                    found.setdefault(skipped.record(seen + j), (f.name, _shown(cell), _reason(cell, f.type)))
+                    found.setdefault(skipped.record(seen + j), (f.name, _shown(cell), _reason(cell, f)))
                 wrong.update(bad)
             self._report(path, found, skipped, at_end=False)
             seen += batch.num_rows
@@ -338,13 +354,16 @@ class _Skipped:
         return good
 
 
-def _reason(cell: bytes | None, kind: Any) -> str:
+def _reason(cell: bytes | None, field: Any) -> str:
     """Why a cell is bad; of one in another encoding, with an encoding that fits."""
     try:
         (cell or b"").decode()
     except UnicodeDecodeError:
         return f"is not UTF-8. {files.suggestion(cell or b'').rstrip('.')}"
-    return f"is not {kind}"
+    told = f"is not {field.type}"
+    if field.type == pa.int64() and not cells.bad_cells(pa.array([_shown(cell)]), pa.float64()):
+        return f'{told}; types={{"{field.name}": "double"}} reads it'
+    return told
 
 
 def _shown(cell: bytes | None) -> str:
