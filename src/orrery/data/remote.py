@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -110,7 +110,22 @@ def system_of(path: str) -> tuple[Any, str]:
     if named := _NAMED.search(path):
         options |= _credentials(scheme, address, named[1])
     system, inner = fsspec.core.url_to_fs(address, **options)
+    if scheme in _HDFS and "password" in options:
+        system.session.auth = _only_to(system.url, options["user"], options["password"])
     return system, inner
+
+
+def _only_to(server: str, *login: str) -> Callable[[Any], Any]:
+    """A login for one server, and for none that it sends its clients on to."""
+
+    def shown(request: Any) -> Any:
+        ways = [urlsplit(url) for url in (server, request.url)]
+        if len({(way.scheme, way.hostname, way.port) for way in ways}) == 1:
+            told = b64encode(":".join(login).encode()).decode()
+            request.headers["Authorization"] = f"Basic {told}"
+        return request
+
+    return shown
 
 
 def addresses(system: Any, paths: Iterable[str], place: str) -> dict[str, str]:

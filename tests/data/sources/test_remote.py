@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
 
@@ -149,3 +152,50 @@ def test_a_web_server_without_ranges_still_gives_text() -> None:
         assert read(f"{site.url}/rows.csv").to_rows() == [{"a": 1}]
         with pytest.raises(SourceError, match=r"rows\.parquet"):
             read(f"{site.url}/rows.parquet").count()
+
+
+def _server(answer: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    return server
+
+
+def test_a_password_of_hdfs_is_not_sent_on_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    logins: dict[str, set[str | None]] = {"name": set(), "data": set()}
+
+    def data_node(request: BaseHTTPRequestHandler) -> None:
+        logins["data"].add(request.headers["Authorization"])
+        request.send_response(200)
+        request.send_header("Content-Length", "4")
+        request.end_headers()
+        request.wfile.write(b"a\n1\n")
+
+    def name_node(request: BaseHTTPRequestHandler) -> None:
+        logins["name"].add(request.headers["Authorization"])
+        is_open = "op=OPEN" in request.path
+        told = {"type": "FILE", "length": 4, "pathSuffix": "", "modificationTime": 1, "blockSize": 4}
+        body = b"" if is_open else json.dumps({"FileStatus": told, "FileChecksum": {"bytes": "0"}}).encode()
+        request.send_response(307 if is_open else 200)
+        if is_open:
+            request.send_header("Location", f"http://127.0.0.1:{data.server_port}/x")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    data, name = _server(data_node), _server(name_node)
+    try:
+        url = f"127.0.0.1:{name.server_port}"
+        monkeypatch.setenv("ORRERY_CONNECTION__HADOOP", f"webhdfs://ann:secret@{url}")
+        assert read(f"webhdfs://{url}/x.csv", connection="hadoop").to_rows() == [{"a": 1}]
+    finally:
+        for server in (data, name):
+            server.shutdown()
+            server.server_close()
+    assert logins == {"name": {"Basic YW5uOnNlY3JldA=="}, "data": {None}}
