@@ -138,3 +138,11 @@ def test_numbers_that_are_too_long_to_compute_with_are_told() -> None:
     ):
         with pytest.raises(SettingsError, match="more than 38 digits"):
             ask()
+
+
+def test_brackets_without_end_are_told() -> None:
+    deep = "(" * 3000 + "age = 1" + ")" * 3000
+    with pytest.raises(SettingsError, match="too many brackets"):
+        parse(deep, COLUMNS)
+    with pytest.raises(SettingsError, match="too many brackets"):
+        read([{"age": 1}]).sql(f"select age from this where {deep}").to_rows()

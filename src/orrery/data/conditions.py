@@ -87,6 +87,8 @@ def parse(text: str, columns: tuple[str, ...]) -> Condition:
         raise SettingsError(
             f"The condition {text!r} is not SQL: {_first_line(error)}", hint=_EXAMPLE
         ) from None
+    except RecursionError:
+        raise SettingsError("The condition has too many brackets within brackets.", hint=_EXAMPLE) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Condition):
         raise SettingsError(
             f"The condition {text!r} must be one expression that is true or false.", hint=_EXAMPLE

@@ -322,3 +322,8 @@ def test_rows_of_any_table_come_back_from_their_messages(rows: list[dict[str, An
     decoded = codec.decode(codec.encode(batch))
     assert decoded.faults == {}
     assert decoded.batch.to_pylist() == rows
+
+
+def test_a_fixed_type_of_less_than_no_bytes_is_refused() -> None:
+    with pytest.raises(SchemaError, match="'Raw' has -5 bytes"):
+        Avro(avsc={"type": "fixed", "name": "Raw", "size": -5}).codec("t", list)

@@ -74,6 +74,8 @@ class Reading:
         if name == "enum":
             return pa.string()
         if name == "fixed":
+            if int(settings["size"]) < 0:
+                raise SchemaError(f"The Avro type {settings['name']!r} has {settings['size']} bytes.")
             decimal = settings.get("logicalType") == "decimal"
             return _decimal(settings) if decimal else pa.binary(int(settings["size"]))
         return self._record(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import tempfile
@@ -109,6 +110,15 @@ class Spilled(PlainSource):
         weakref.finalize(self, _remove, folder)
         try:
             self._put_down(folder / "rows.arrow")
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                self._failed = SourceError(f"The rows of {self!r} were not read to the end.")
+                raise
+            self._failed = SourceError(
+                f"The rows of {self!r} do not fit on the disk under {folder.parent}.",
+                hint="Give a function that makes them anew: read(lambda: rows()).",
+            )
+            raise self._failed from None
         except BaseException as error:
             told = isinstance(error, OrreryError)
             self._failed = error if told else SourceError(f"The rows of {self!r} were not read to the end.")
