@@ -251,7 +251,6 @@ DRIVER = textwrap.dedent(
     import os, sys, time
     from orrery.engines.job import Gang
     from orrery.engines.local import Local
-from orrery.engines.spark import Spark
 
     def task(member):
         member.link.tell(os.getpid())

@@ -197,6 +197,8 @@ class Keeper:
                 waiting.select(_END_S)
         if self.status >= 0:
             os.close(self.status)
+        with suppress(OSError):  # what it printed last
+            self._send_log()
         for each in (self.task, self.log, self.link, self.selector):
             if each is not None:
                 each.close()

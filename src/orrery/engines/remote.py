@@ -34,6 +34,7 @@ _PIECE_BYTES = 16 << 20
 _WATCH_S = 0.1
 _TELL_S = 5.0  # for the cluster to say why a keeper is gone
 _END_S = 10.0
+_LAST_S = 0.5  # for what a keeper printed at its end
 _KEPT = re.compile(r"checkpoint[\w-]*\.safetensors")
 
 
@@ -239,9 +240,19 @@ class RemoteLife(Life):
         if self.keepers is not None:
             over = all(seat.done for seat in self.seats) and bool(self.seats)
             self.keepers.end(_END_S if over else _END_S / 2)
+        for seat in self.seats:
+            self._hear_last(seat)
         for link in self.links.values():
             link.close()
         self.selector.close()
+
+    def _hear_last(self, seat: Seat) -> None:
+        """What it printed until it was ended."""
+        link = self.links[seat.rank]
+        link.socket.settimeout(_LAST_S)
+        while (message := link.receive()) is not None:
+            if message[0] == frames.LOG:
+                self._log(seat, message[1])
 
 
 def _write(path: Path, data: bytes) -> None:
