@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+from typing import Any
 
 import psycopg
 import pytest
@@ -70,6 +71,10 @@ def test_types_are_kept(things: Table) -> None:
         ('"weird "" 名 😀" in (2, 4)', [2, 4], True),
         ("u is null", [None], True),
         ("c = 'c' and i < 3", [1, 2], True),
+        ("ts > timestamp '2020-01-01 03:00:00'", [4, 5], True),
+        ("tz < timestamp '2020-01-01' and i < 3", [1, 2], True),
+        ("d >= date '2020-01-05'", [4, 5], True),
+        ("ts > date '2020-01-01 03:00:00' and i < 3", [1, 2], True),
         ("lower(t) like '%3'", [3], False),
         ("t > 'text 3'", [4, 5], False),
     ],
@@ -273,3 +278,27 @@ def test_only_a_server_that_is_away_is_asked_about(postgresql: Server) -> None:
         assert "PGRES" not in str(caught.value)
     with pytest.raises(SourceError, match="Is the server running"):
         read("postgresql://127.0.0.1:1/x", query="select 1 as a").to_rows()
+
+
+def test_a_query_cannot_make_its_session_write(postgresql: Server) -> None:
+    opened = "select set_config('default_transaction_read_only', 'off', false) as v"
+    assert read(postgresql.url, query=opened).to_rows() == [{"v": "off"}]
+    for query in (
+        f"{opened}) this; commit; create table written (a int); commit; select * from (select 1 as a",
+        "select set_config('transaction_read_only', 'off', false) as v",
+    ):
+        with pytest.raises(SourceError):
+            read(postgresql.url, query=query).to_rows()
+    assert read(postgresql.url, query="select to_regclass('written') is null as v").to_rows() == [{"v": True}]
+
+
+def test_every_transaction_of_a_connection_is_read_only(postgresql: Server) -> None:
+    source: Any = read(postgresql.url, query="select 1 as a").source
+
+    def question(link: Any) -> None:
+        link.execute("select set_config('default_transaction_read_only', 'off', false)")
+        link.commit()
+        link.execute("create table written (a int)")
+
+    with pytest.raises(SourceError, match="read-only"):
+        source._server.ask(question)

@@ -103,7 +103,9 @@ class PostgreSql(Database):
         return listing(name for (name,) in found)
 
     def _answers(self, query: str, *values: str) -> Sequence[Sequence[Any]]:
-        found: list[Any] = self._server.ask(lambda link: link.execute(query, values or None).fetchall())
+        found: list[Any] = self._server.ask(
+            lambda link: link.execute(query, values or None, prepare=True).fetchall()
+        )
         return found
 
     @cached_property

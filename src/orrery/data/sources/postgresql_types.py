@@ -47,7 +47,8 @@ class Column(NamedTuple):
 
 def decide(link: Any, rows: str) -> dict[str, Column]:
     """Each column of the query, in order. Raises SchemaError where two have one name."""
-    described = link.execute(f"select * from ({rows}) as this limit 0").description
+    # Prepared, so that the server takes one statement only: the brackets may not be what they seem.
+    described = link.execute(f"select * from ({rows}) as this limit 0", prepare=True).description
     names = [column.name for column in described]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
