@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from orrery.data.table import read
@@ -117,3 +118,11 @@ def test_a_day_that_is_none_is_a_bad_row() -> None:
     assert read(place).schema["day"].type == "string"
     table = read(place, types={"day": "date32"}, on_bad="quarantine")
     assert (table.count(), table.quarantined().to_rows()[0]["line"]) == (28, 29)
+
+
+def test_no_rows_have_the_columns_that_are_named() -> None:
+    rows = pa.table({"a": pa.array([], pa.int64()), "b": pa.array([], pa.string())})
+    read(rows).write("x.jsonl")
+    assert read("x.jsonl", types={"a": "int64", "b": "string"}).to_arrow() == rows
+    with pytest.raises(SchemaError, match="types="):
+        read("x.jsonl").count()

@@ -32,7 +32,8 @@ class JsonLines(FileSource):
     """One file of JSON lines, a glob or a folder of them; a part is a file.
 
     Columns and types are those of a sample of the first rows; strings that are all dates or times of ISO
-    8601 are such. ``types`` pins some: ``{"at": "timestamp[us]", "code": "string"}``.
+    8601 are such. ``types`` pins some, and names all of a file without rows:
+    ``{"at": "timestamp[us]", "code": "string"}``.
     """
 
     endings = packed.every(".jsonl", ".ndjson")
@@ -55,12 +56,15 @@ class JsonLines(FileSource):
     def _arrow(self) -> Any:
         lines = chain.from_iterable(self._lines(path) for path in self.paths)
         rows = [row for line in islice(lines, _SAMPLE_ROWS) if isinstance(row := _parsed(line[1]), dict)]
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names = list(dict.fromkeys(name for row in rows for name in row)) or list(self.types)
         for name in self.types:
             if name not in names:
                 raise UnknownColumnError(name, names)
         if not names:
-            raise SchemaError(f"{files.shown(self.place)} holds no JSON object, so it has no columns.")
+            raise SchemaError(
+                f"{files.shown(self.place)} holds no JSON object, so it has no columns.",
+                hint="If it is of no rows, name its columns with types=.",
+            )
         return pa.schema(
             [pa.field(name, self._type([row.get(name) for row in rows], name)) for name in names]
         )
