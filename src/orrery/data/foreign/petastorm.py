@@ -97,7 +97,7 @@ def _fields(unischema: Any) -> dict[str, tuple[str, str | None, _Shape]]:
 
 def _pairs(given: Any) -> dict[str, Any]:
     """The pairs that a mapping was made of, as old pickles have them. Raises SourceError."""
-    pairs = given if isinstance(given, list | tuple) else [None]
+    pairs: list[Any] = list(given) if isinstance(given, list | tuple) else [None]
     if not all(isinstance(p, list | tuple) and len(p) == 2 and isinstance(p[0], str) for p in pairs):
         raise SourceError("The pickle of Petastorm's metadata names no fields.")
     return dict(pairs)

@@ -98,7 +98,8 @@ def checked(end: Any, size_bytes: int) -> Any:
     every one before it reads, raises instead. Nothing is read.
     """
     with suppress(_ReachedError, NotImplementedError):
-        reader = pq.ParquetFile(_Nothing(size_bytes), metadata=end, pre_buffer=True)
+        nothing: Any = _Nothing(size_bytes)
+        reader = pq.ParquetFile(nothing, metadata=end, pre_buffer=True)
         next(reader.iter_batches(1, list(range(end.num_row_groups))), None)
     return end
 
