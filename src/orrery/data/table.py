@@ -245,11 +245,23 @@ class Table(Readable, Traceable):
         """Batches of exactly ``batch_size`` rows, shuffled, for training: one iteration is one epoch.
 
         The same global batches whatever the number of workers (``world``) and threads; goes on at any batch
-        (``state_dict``). ``settings``: ``form``, ``features``, ``tensors``, ``images``, ``augment``,
-        ``transform``, ``drop_last``, ``buffer_bytes``, ``cache`` … as in
-        :class:`orrery.data.loader.settings.Settings`. Raises SettingsError.
+        (``state_dict``). More settings, each told in :class:`orrery.data.loader.settings.Settings`:
+
+        - a batch: ``form`` ("torch", "numpy", "arrow", "pandas"), ``features`` (columns of one matrix),
+          ``tensors``, ``row_number``, ``drop_last``;
+        - pictures: ``images`` (name: height and width), ``resize``, ``augment``; ``transform`` of a batch;
+        - how well it is mixed, and what it may take: ``buffer_bytes``, ``lanes``, ``prefetch_bytes``,
+          ``threads``, ``cache`` (a folder), ``cache_bytes``.
+
+        Raises SettingsError, UnknownColumnError.
+
+        >>> table = read({"x": [1.0, 2.0, 3.0], "y": [0, 1, 0]})
+        >>> for batch in table.loader(2, form="numpy", features=["x"], shuffle=False):
+        ...     print(batch["features"].tolist(), batch["y"].tolist())
+        [[1.0], [2.0]] [0, 1]
+        [[3.0]] [0]
         """
-        told = {"columns": None if columns is None else _names(columns), "shuffle": shuffle, "seed": seed}
+        told = {"columns": columns, "shuffle": shuffle, "seed": seed}
         return Loader(self, Settings.of(batch_size=batch_size, rank=rank, world=world, **told, **settings))
 
     @classmethod

@@ -300,9 +300,25 @@ def test_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
         ({"batch_size": 2, "shufle": True}, "no setting 'shufle'. Did you mean 'shuffle'"),
         ({"batch_size": 2, "form": "jax"}, "not 'jax'"),
         ({"batch_size": 2, "augment": print}, "images="),
+        ({"seed": "x"}, "seed is 'x'"),
+        ({"rank": "x"}, "rank is 'x'"),
+        ({"threads": "x"}, "threads is 'x'"),
+        ({"columns": 5}, "columns is 5"),
+        ({"features": 5}, "features is 5"),
+        ({"images": "image"}, "images is 'image'"),
+        ({"images": {"image": 8}}, "'image': 8} is no size"),
+        ({"images": {"image": ("a", "b")}}, "is no size"),
+        ({"tensors": "a"}, "tensors is 'a'"),
+        ({"tensors": {"a": 5}}, "'a': 5} is no tensor"),
+        ({"tensors": {"a": ("floaty", (2,))}}, "is no tensor"),
+        ({"transform": 5}, "transform is 5; it is a function"),
+        ({"shuffle": "no"}, "shuffle is 'no'"),
+        ({"cache": 5}, "cache is 5"),
     ):
         with pytest.raises(SettingsError, match=said):
-            table.loader(**wrong)
+            table.loader(**{"batch_size": 2, **wrong})
+    with pytest.raises(SettingsError, match="is a column already"):
+        len(table.loader(2, row_number="id"))
     with pytest.raises(UnknownColumnError):
         len(table.loader(2, columns=["ids"]))
 

@@ -26,6 +26,7 @@ from orrery.data.pipeline import Pipeline
 from orrery.data.sources.memory import Memory
 from orrery.data.sources.parquet import Parquet
 from orrery.data.steps import positions
+from orrery.errors import SettingsError
 from orrery.spec import stable_key
 
 if TYPE_CHECKING:
@@ -133,9 +134,11 @@ def _selected(schema: Any, chosen: Settings) -> Any:
     """The columns asked for. Raises UnknownColumnError."""
     named = [*chosen.features, *(chosen.columns or ()), *chosen.images, *chosen.tensors]
     positions(schema, named)
-    if chosen.columns is None:
-        return schema
-    return pa.schema([schema.field(name) for name in dict.fromkeys(named)])
+    if chosen.columns is not None:
+        schema = pa.schema([schema.field(name) for name in dict.fromkeys(named)])
+    if chosen.row_number in schema.names:
+        raise SettingsError(f"row_number={chosen.row_number!r} is a column already; call it something else.")
+    return schema
 
 
 def _order(rows: tuple[int, ...], row_bytes: float, chosen: Settings) -> Order:

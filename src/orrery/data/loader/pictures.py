@@ -115,8 +115,10 @@ def sizes(images: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, int, in
     """``(h, w)`` or ``(h, w, c)`` of each column, checked. Raises SettingsError."""
     found = {}
     for name, shape in images.items():
-        whole = (*shape, 3) if len(shape) == 2 else tuple(shape)
-        if len(whole) != 3 or min(whole) < 1 or whole[2] not in (1, 3, 4):
+        whole = tuple(shape) if isinstance(shape, (list, tuple)) else ()
+        whole = (*whole, 3) if len(whole) == 2 else whole
+        good = len(whole) == 3 and all(isinstance(size, int) and size > 0 for size in whole)
+        if not good or whole[2] not in (1, 3, 4):
             raise SettingsError(
                 f"images={{{name!r}: {shape}}} is no size: height, width, and 1, 3 or 4 channels."
             )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from orrery.data.codecs.image import Decoding, Resize
 from orrery.data.loader import forms
-from orrery.data.loader.pictures import Augment
+from orrery.data.loader.pictures import Augment, sizes
 from orrery.errors import SettingsError, did_you_mean
 
 MIB = 1 << 20
@@ -63,21 +64,32 @@ class Settings:
         for name in told:
             if name not in known:
                 raise SettingsError(f"A loader has no setting {name!r}.", hint=did_you_mean(name, known))
-        made = cls(**{**told, "features": _names(told.get("features", ()))})
+        lists = {n: _names(n, told[n]) for n in ("features", "columns") if told.get(n) is not None}
+        made = cls(**{**told, **lists})
         made.check()
         return made
 
     def check(self) -> None:
         """Raises SettingsError."""
-        whole = ("batch_size", "world", "lanes", "buffer_bytes", "prefetch_bytes", "cache_bytes")
-        for name in whole:
-            number = getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise SettingsError(f"{name} is {number!r}; it is a whole number of at least 1.")
-        if not 0 <= self.rank < self.world:
-            raise SettingsError(f"rank is {self.rank}; of {self.world} workers it is 0 to {self.world - 1}.")
-        if self.threads is not None and self.threads < 1:
-            raise SettingsError(f"threads is {self.threads}; at least 1 reads.")
+        for name in _WHOLE:
+            if not _is_whole(getattr(self, name), 1):
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; it is a whole number of at least 1.")
+        if not _is_whole(self.seed, None):
+            raise SettingsError(f"seed is {self.seed!r}; it is a whole number.")
+        if not (_is_whole(self.rank, 0) and self.rank < self.world):
+            raise SettingsError(
+                f"rank is {self.rank!r}; of {self.world} workers it is 0 to {self.world - 1}."
+            )
+        if self.threads is not None and not _is_whole(self.threads, 1):
+            raise SettingsError(f"threads is {self.threads!r}; at least 1 reads.")
+        for name, (kinds, allowed) in _ALLOWED.items():
+            if not isinstance(getattr(self, name), kinds):
+                raise SettingsError(f"{name} is {getattr(self, name)!r:.80}; it is {allowed}.")
+        for name in ("augment", "transform"):
+            if not (getattr(self, name) is None or callable(getattr(self, name))):
+                raise SettingsError(f"{name} is {getattr(self, name)!r:.80}; it is a function.")
+        self._check_tensors()
+        sizes(self.images)
         if self.images and self.form in ("arrow", "pandas"):
             raise SettingsError(f"form={self.form!r} holds no decoded pictures; take 'torch' or 'numpy'.")
         if self.augment is not None and not self.images:
@@ -85,6 +97,39 @@ class Settings:
         forms.checked(self.form)
         Decoding(self.resize).check()
 
+    def _check_tensors(self) -> None:
+        for name, told in self.tensors.items():
+            try:
+                dtype, shape = told
+                np.dtype(dtype)
+                good = all(_is_whole(size, 1) for size in shape)
+            except (TypeError, ValueError):
+                good = False
+            if not good:
+                raise SettingsError(
+                    f"tensors={{{name!r}: {told!r:.80}}} is no tensor: a type of NumPy and a shape.",
+                    hint=f"tensors={{{name!r}: ('float32', (64, 64))}}",
+                )
 
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+
+_WHOLE = ("batch_size", "world", "lanes", "buffer_bytes", "prefetch_bytes", "cache_bytes")
+_ALLOWED: dict[str, tuple[Any, str]] = {
+    "images": (Mapping, "sizes by column: {name: (height, width)}"),
+    "tensors": (Mapping, "types and shapes by column: {name: ('float32', (64, 64))}"),
+    "shuffle": (bool, "True or False"),
+    "drop_last": (bool, "True or False"),
+    "row_number": (str | None, "the name of a column to add"),
+    "cache": (str | PathLike | None, "a folder"),
+}
+
+
+def _is_whole(number: Any, least: int | None) -> bool:
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    return whole and (least is None or bool(number >= least))
+
+
+def _names(setting: str, names: Any) -> tuple[str, ...]:
+    found = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
+    if not all(isinstance(name, str) for name in found):
+        raise SettingsError(f"{setting} is {names!r:.80}; it is a list of columns.")
+    return found
