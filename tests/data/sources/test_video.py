@@ -106,3 +106,5 @@ def test_options_that_mean_nothing_are_refused() -> None:
         Videos("x.avi", frames="gif")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="clip"):
         Videos("x.avi", clip=0)
+    with pytest.raises(SettingsError, match="frames_per_s is 'x'"):
+        Videos("x.avi", frames_per_s="x")  # type: ignore[arg-type]

@@ -55,6 +55,8 @@ class Videos(MediaFolder):
         frames: FrameForm | None = None,
     ) -> None:
         super().__init__(place, on_bad)
+        if frames_per_s is not None and not (isinstance(frames_per_s, (int, float)) and frames_per_s > 0):
+            raise SettingsError(f"frames_per_s is {frames_per_s!r}; it is a number above 0.")
         self.frames_per_s = frames_per_s
         self.key_frames = key_frames
         self.clip = clip
