@@ -65,6 +65,16 @@ class Condition:
             return [part for side in sides for part in side.parts()]
         return [Condition(tree.sql(dialect="duckdb"), _columns(tree), tree)]
 
+    def bare(self, types: dict[str, str]) -> Condition:
+        """The same with ``timestamp '2024-01-01'`` as a plain text, where the column's sort says as much."""
+        tree = self.tree.copy()
+        for cast in list(tree.find_all(exp.Cast)):
+            beside = getattr(cast.parent, "this", None)
+            sort = types.get(beside.name, "") if isinstance(beside, exp.Column) else ""
+            if isinstance(cast.parent, (*_ORDERED, *_EQUAL)) and sort in _TIMES and _says_no_more(cast, sort):
+                cast.replace(cast.this)
+        return Condition(self.text, self.columns, tree)
+
     def is_plain(self, types: dict[str, str]) -> bool:
         """Whether every place means the same by it: comparisons of a column with a literal of its sort.
 
@@ -151,6 +161,15 @@ def _plain(tree: Any, types: dict[str, str]) -> bool:
     others = [v for k, v in tree.args.items() if k != "this" and v is not None]
     values = [v for other in others for v in (other if isinstance(other, list) else [other])]
     return all(_is_literal(value, sort) for value in values if isinstance(value, exp.Expression))
+
+
+def _says_no_more(cast: Any, sort: str) -> bool:
+    """Whether a typed literal is the moment that its text is to a column of this sort."""
+    kind, value = cast.to.this.name, cast.this
+    if type(cast) is not exp.Cast or cast.to.expressions or kind not in ("DATE", "TIMESTAMP", "TIMESTAMPNTZ"):
+        return False
+    spelling = _TIMES["date" if kind == "DATE" else sort]  # a date cuts the time off
+    return isinstance(value, exp.Literal) and re.fullmatch(spelling, value.this) is not None
 
 
 def _is_literal(value: Any, sort: str) -> bool:

@@ -146,7 +146,8 @@ class Database:
         return str(exp.Literal.string(str(value)).sql(dialect=self.dialect))
 
     def _parsed(self, where: str) -> conditions.Condition:
-        return conditions.parse(where, tuple(self.columns))
+        sorts = {name: column.sort for name, column in self.columns.items()}
+        return conditions.parse(where, tuple(self.columns)).bare(sorts)
 
     def _sql_of(self, condition: conditions.Condition) -> str:
         return condition.sql(self.dialect)
