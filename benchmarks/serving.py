@@ -74,7 +74,8 @@ def load(url: str, connections: int, bodies: Path, seconds: float = SECONDS) -> 
         [*command, str(connections), str(seconds), str(bodies)], check=True, capture_output=True
     )
     found: dict[str, float] = json.loads(told.stdout)
-    assert found["rate"] and not found["bad"], f"{found['bad']} of {found['rate']:.0f}/s answers failed"
+    assert found["rate"] > 0, "nothing was answered"
+    assert not found["bad"], f"{found['bad']} of {found['rate']:.0f}/s answers failed"
     return found
 
 

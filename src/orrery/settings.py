@@ -30,7 +30,7 @@ def record_most_bytes() -> int:
 
 
 def sql_most_bytes() -> int:
-    """How much memory a query on this machine may take: ``ORRERY_SQL__MOST_GIB``, by default 2; more is spilt.
+    """How much memory a query here may take: ``ORRERY_SQL__MOST_GIB``, by default 2; more is spilt.
 
     Raises SettingsError for what is not a positive number.
     """

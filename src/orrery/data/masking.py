@@ -103,7 +103,7 @@ def hide(text: str, place: str) -> str:
     for address in (place, *(os.environ.get(variable(name), "") for name in named)):
         if address and address != masked(address):
             text = text.replace(address, masked(address))
-        for secret in sorted({*_forms(address)}, key=len, reverse=True):
+        for secret in sorted({*_forms(address)} - {""}, key=len, reverse=True):
             text = text.replace(secret, "***")
     return text
 

@@ -58,8 +58,8 @@ def read(
     ``kinds`` says what columns mean; ``on_bad`` whether a row that cannot be read stops the run or is set
     aside (:meth:`Table.quarantined`), corrupt pictures, sounds and videos in columns of those kinds among
     them; ``connection`` names the environment variable ``ORRERY_CONNECTION__<NAME>`` that holds the address
-    with its password (databases, S3, HTTP). Files may lie behind ``s3://``, ``https://``, ``webhdfs://``; folders named
-    ``year=2024`` give their rows a column ``year``. Other options are the source's own: ``types`` …
+    with its password (databases, S3, HTTP). Files may lie behind ``s3://``, ``https://``, ``webhdfs://``;
+    folders named ``year=2024`` give their rows a column ``year``. Other options are the source's own: ``types`` …
 
     >>> read({"size": [3, 5], "kind": ["a", "b"]}).where("size > 3").to_rows()
     [{'size': 5, 'kind': 'b'}]

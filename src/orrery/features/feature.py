@@ -52,7 +52,7 @@ class Output(Spec):
     """Per channel of a picture, of values 0 to 255, for the network to normalise with: (x - mean) / std."""
     std: tuple[float, ...] = ()
     photo: bool = False
-    """What a tensor shows stays what it is when it is moved, turned or scaled a little: training may do so."""
+    """What a tensor shows stays what it is when moved, turned or scaled a little: training may do so."""
 
 
 Encoded = NDArray[Any] | Bag

@@ -141,6 +141,16 @@ def encode(samples: NDArray[np.float32], rate: int, form: Literal["WAV", "FLAC"]
     return out.getvalue()
 
 
+class _Bytes(io.BytesIO):
+    """Bytes as a file. A damaged header makes libsndfile seek before the beginning, where nothing is."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return super().seek(0)
+
+
 class _opened:  # noqa: N801  # a context manager, as a function is one
     """A sound, opened; what libsndfile says of it becomes BadRowError."""
 
@@ -155,7 +165,7 @@ class _opened:  # noqa: N801  # a context manager, as a function is one
         if reason := _cut_short(self.data):
             raise _bad(self.data, reason)
         try:
-            self.file = soundfile.SoundFile(io.BytesIO(self.data))
+            self.file = soundfile.SoundFile(_Bytes(self.data))
         except (self.error, TypeError, ValueError) as error:
             raise _bad(self.data, str(error)) from None
         if not LEAST_RATE <= self.file.samplerate <= MOST_RATE or self.file.channels > _MOST_CHANNELS:
