@@ -59,7 +59,8 @@ def read(
     aside (:meth:`Table.quarantined`), corrupt pictures, sounds and videos in columns of those kinds among
     them; ``connection`` names the environment variable ``ORRERY_CONNECTION__<NAME>`` that holds the address
     with its password (databases, S3, HTTP). Files may lie behind ``s3://``, ``https://``, ``webhdfs://``;
-    folders named ``year=2024`` give their rows a column ``year``. Other options are the source's own: ``types`` …
+    folders named ``year=2024`` give their rows a column ``year``. Other options are the source's own:
+    ``types`` …
 
     >>> read({"size": [3, 5], "kind": ["a", "b"]}).where("size > 3").to_rows()
     [{'size': 5, 'kind': 'b'}]
