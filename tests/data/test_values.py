@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from orrery.data.values import to_array
+from orrery.data.values import infer_type, to_array
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,9 @@ def test_no_number_loses_its_fraction_without_a_word(values: list[Any], kind: An
     array, found = to_array(values, kind)
     assert found == bad
     assert [array[i].as_py() for i in bad] == [None] * len(bad)
+
+
+def test_long_whole_numbers_are_never_rounded() -> None:
+    assert infer_type([2**64 - 1, 5], "n", "here") == pa.uint64()
+    assert infer_type([2**64, 2**64 + 1], "n", "here") == pa.string()
+    assert to_array([2**53 + 1, 2**53, 1.5], pa.float64())[1] == [0]

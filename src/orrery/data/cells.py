@@ -16,8 +16,11 @@ MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "nan"
 """How a missing value is spelt, in columns that are not text; in text only the empty cell is missing."""
 
 _DATES: Sequence[Any] = (pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
-_CANDIDATES: Sequence[Any] = (pa.int64(), pa.float64(), *_DATES)
+_CANDIDATES: Sequence[Any] = (pa.int64(), pa.uint64(), pa.float64(), *_DATES)
+_WHOLE: Sequence[Any] = (pa.int64(), pa.uint64())
 _PROBE = 200
+_EXACT_DIGITS = 15  # of a whole number that every double holds
+_LONG_WHOLE = r"^[+-]?\d{16,}$"
 _LEADING_ZERO = r"^[+-]?0\d+$"
 
 
@@ -33,7 +36,7 @@ def infer(cells: Any, kind: str | None = None) -> Any:
         return pa.string()
     text = _present(_as_text(cells)[0])
     if kind == Kind.NUMBER:
-        return pa.int64() if not bad_cells(text, pa.int64()) else pa.float64()
+        return next((t for t in _WHOLE if not bad_cells(text, t)), pa.float64())
     if kind == Kind.DATETIME:
         fits = (t for t in _DATES if not bad_cells(text, t))
         return next(fits, pa.timestamp("us"))
@@ -69,7 +72,7 @@ def _nearly(text: Any) -> Any:
     """The type that all but a few cells fit; else text."""
     allowed = int(TOLERATED * len(text))
     probe = text.take(pa.array(range(0, len(text), max(1, len(text) // _PROBE))))
-    for candidate in _CANDIDATES[1:] if allowed else ():
+    for candidate in _CANDIDATES[2:] if allowed else ():
         if len(bad_cells(probe, candidate, _PROBE // 10)) > _PROBE // 10:
             continue  # most are of another sort: the search over all would be long
         bad = bad_cells(text, candidate, allowed)
@@ -127,7 +130,19 @@ def _cast(text: Any, kind: Any) -> Any:
     text = pc.utf8_trim_whitespace(text)
     if pa.types.is_integer(kind):
         text = pc.replace_substring_regex(text, r"^\+(\d)", r"\1")
+    elif pa.types.is_floating(kind):
+        _check_exact(text)
     return text.cast(kind)
+
+
+def _check_exact(text: Any) -> None:
+    """Raises ArrowInvalid for a whole number that a double would round: two ids could become one."""
+    if (pc.max(pc.binary_length(text)).as_py() or 0) <= _EXACT_DIGITS:
+        return
+    long = text.filter(pc.fill_null(pc.match_substring_regex(text, _LONG_WHOLE), False))
+    for digits in long.to_pylist():
+        if len(digits) > 310 or int(float(digits)) != int(digits):
+            raise pa.ArrowInvalid(f"A double would round {digits[:40]}.")
 
 
 def _as_text(cells: Any) -> tuple[Any, list[int]]:

@@ -94,7 +94,9 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
             raise TypeError("not a number")
         if pa.types.is_integer(kind) and any(isinstance(v, float) and not v.is_integer() for v in values):
             raise TypeError("not a whole number")  # Arrow would cut it off without a word
-        if pa.types.is_floating(kind):  # Arrow takes no whole number that a double would round
+        if pa.types.is_floating(kind):
+            if not all(_is_exact(v) for v in values if isinstance(v, int)):
+                raise TypeError("a double would round it")
             values = [float(v) if isinstance(v, int) else v for v in values]
     elif pa.types.is_binary(kind) and any(isinstance(v, str) for v in values):
         raise TypeError("not bytes")
@@ -141,9 +143,20 @@ def _bad_positions(values: Sequence[Any], kind: Any, start: int) -> list[int]:
 
 
 def _number(values: Sequence[Any]) -> Any:
+    """The type that holds whole numbers without rounding one; text where there is none."""
     whole = [v for v in values if v is not None]
-    fits = min(whole) >= -(2**63) and max(whole) < 2**63
-    return pa.int64() if fits else pa.float64()
+    if -(2**63) <= min(whole) and max(whole) < 2**63:
+        return pa.int64()
+    if min(whole) >= 0 and max(whole) < 2**64:
+        return pa.uint64()
+    return pa.float64() if all(_is_exact(v) for v in whole) else pa.string()
+
+
+def _is_exact(whole: int) -> bool:
+    try:
+        return int(float(whole)) == whole
+    except OverflowError:
+        return False
 
 
 def _is_sort(value: object, sort: str) -> bool:

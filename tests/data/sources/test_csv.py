@@ -39,7 +39,8 @@ def written(text: str, name: str = "t.csv") -> str:
         (["2020-01-02T10:00:00Z", "2020-01-02T10:00:00+02:00"], "timestamp[us, tz=UTC]"),
         (["1", "x"], "string"),
         (["", ""], "string"),
-        ([str(2**63)], "double"),
+        ([str(2**63)], "uint64"),
+        ([str(2**64 + 1)], "string"),
         (["NA"], "string"),
     ],
 )
@@ -221,3 +222,17 @@ def test_a_fraction_that_comes_late_is_told_with_the_type_that_reads_it() -> Non
     with pytest.raises(BadRowError, match=r"'4.5' is not int64; types=\{\"b\": \"double\"\} reads it"):
         read(place).to_rows()
     assert read(place, types={"b": "double"}).where("a = 3").to_rows() == [{"a": 3, "b": 4.5}]
+
+
+def test_long_whole_numbers_are_never_rounded() -> None:
+    Path("x.csv").write_text(f"a,b,c\n{2**53 + 1},{2**53 + 1},{2**64}\n{2**64 - 1},1.5,{2**64 + 1}\n")
+    table = read("x.csv")
+    assert [field.type for field in table.schema.fields] == ["uint64", "string", "string"]
+    assert table.to_rows()[0] == {"a": 2**53 + 1, "b": str(2**53 + 1), "c": str(2**64)}
+    with pytest.raises(BadRowError, match=f"'{2**53 + 1}' is not double"):
+        read("x.csv", types={"b": "double"}).to_rows()
+
+
+def test_long_whole_numbers_of_json_lines_are_never_rounded() -> None:
+    Path("x.jsonl").write_text(f'{{"a": {2**64 - 1}}}\n{{"a": 3}}\n')
+    assert read("x.jsonl").to_rows() == [{"a": 2**64 - 1}, {"a": 3}]
