@@ -145,7 +145,7 @@ def _bad_positions(values: Sequence[Any], kind: Any, start: int) -> list[int]:
 def _number(values: Sequence[Any]) -> Any:
     """The type that holds whole numbers without rounding one; text where there is none."""
     whole = [v for v in values if v is not None]
-    if -(2**63) <= min(whole) and max(whole) < 2**63:
+    if min(whole) >= -(2**63) and max(whole) < 2**63:
         return pa.int64()
     if min(whole) >= 0 and max(whole) < 2**64:
         return pa.uint64()
