@@ -43,6 +43,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 log.cleaner.backoff.ms=100
+log.retention.ms=-1
 log.retention.check.interval.ms=1000
 broker.session.timeout.ms=1000
 broker.heartbeat.interval.ms=200
