@@ -14,6 +14,7 @@ from sqlglot.errors import SqlglotError
 from orrery.data.conditions import Condition
 from orrery.data.sources.sql_dialect import Dialect
 from orrery.data.sources.sql_types import Column, check_names, decimal_type
+from orrery.errors import OrreryError
 from orrery.extras import require
 from orrery.schema import parse_type
 
@@ -27,6 +28,7 @@ _SESSION = (
 _LOST = {1040, 1053, 1077, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2055}
 """Server has too many connections, is stopping, or hung up; the client's own numbers begin at 2000."""
 _STOPPED = 1317
+_UNKNOWN_THREAD = 1094
 _UNSIGNED, _LISTED, _BINARY = 32, 256 | 2048, 63
 _SORTED_BYTES = 1024
 """By how much of a text MySQL sorts (max_sort_length)."""
@@ -92,7 +94,14 @@ class MySql(Dialect):
                 result.connection = None
             return
         if result.unbuffered_active:
-            aside(f"kill query {cursor.connection.thread_id()}")
+            try:
+                aside(f"kill query {cursor.connection.thread_id()}")
+            except OrreryError as error:
+                if str(_UNKNOWN_THREAD) not in str(error):
+                    raise
+                result.unbuffered_active = False  # the server has ended it already: nothing more will come
+                result.connection = None
+                return
         try:
             cursor.close()
         except require("pymysql", "Reading MySQL").OperationalError as error:
