@@ -26,15 +26,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
     if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
         pytest.skip("Spark needs Java, which is not installed")
     folder = tmp_path_factory.mktemp("cluster")
-    program = subprocess.Popen(
-        [sys.executable, "-m", "tests.engines.spark_cluster"],
-        cwd=HERE.parents[2],
-        stdout=subprocess.PIPE,
-        stderr=(folder / "said").open("wb"),
-        text=True,
-        env={**os.environ, "TMPDIR": str(folder), "ORRERY_HOME": str(folder / "home")},
-        start_new_session=True,
-    )
+    with (folder / "said").open("wb") as said:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "tests.engines.spark_cluster"],
+            cwd=HERE.parents[2],
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder), "ORRERY_HOME": str(folder / "home")},
+            start_new_session=True,
+        )
     try:
         out, _ = program.communicate(timeout=WAIT_S)
     finally:

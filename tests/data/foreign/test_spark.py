@@ -65,22 +65,15 @@ def test_vectors_that_would_fill_the_memory_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_vectors_that_spark_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
-    sql = pytest.importorskip("pyspark.sql")
+def test_vectors_that_spark_wrote(spark: Any) -> None:
     from pyspark.ml.linalg import Vectors, VectorUDT
     from pyspark.sql.types import IntegerType, StructField, StructType
 
-    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    builder = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
-    session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
-    try:
-        rows = [(0, Vectors.dense(1.0, 2.0, 3.0)), (1, Vectors.sparse(3, [2], [9.0])), (2, None)]
-        schema = StructType([StructField("id", IntegerType()), StructField("v", VectorUDT())])
-        frame = session.createDataFrame(rows, schema).coalesce(1)
-        frame.write.parquet(f"file://{os.getcwd()}/spark")  # noqa: PTH109 - an address
-        frame.write.orc(f"file://{os.getcwd()}/spark-orc")  # noqa: PTH109
-    finally:
-        session.stop()
+    rows = [(0, Vectors.dense(1.0, 2.0, 3.0)), (1, Vectors.sparse(3, [2], [9.0])), (2, None)]
+    schema = StructType([StructField("id", IntegerType()), StructField("v", VectorUDT())])
+    frame = spark.createDataFrame(rows, schema).coalesce(1)
+    frame.write.parquet(f"file://{os.getcwd()}/spark")  # noqa: PTH109 - an address
+    frame.write.orc(f"file://{os.getcwd()}/spark-orc")  # noqa: PTH109
     for folder in ("spark", "spark-orc"):
         found = {row["id"]: row["v"] for row in read(folder).to_rows()}
         assert found == {0: [1.0, 2.0, 3.0], 1: [0.0, 0.0, 9.0], 2: None}

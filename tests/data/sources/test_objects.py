@@ -56,15 +56,20 @@ def test_a_function_is_called_anew_for_each_pass() -> None:
     assert repr(table) == "Table(rows in memory)"
 
 
+def left(scratch: Path) -> list[Path]:
+    """What lies there, but for the folder that the queries of a process share until it ends."""
+    return [path for path in scratch.iterdir() if not path.name.startswith("orrery-sql")]
+
+
 def test_an_iterator_is_put_down_once_and_its_scratch_file_goes(scratch: Path) -> None:
     table = read(numbers(3000))
-    assert list(scratch.iterdir()) == []
+    assert left(scratch) == []
     assert [table.count(), table.count()] == [3000, 3000]
     assert table.head(2).to_rows() == [{"a": 0, "b": "0"}, {"a": 1, "b": "1"}]
     assert len(list(scratch.glob("*/rows.arrow"))) == 1
     del table
     gc.collect()
-    assert list(scratch.iterdir()) == []
+    assert left(scratch) == []
 
 
 def test_the_scratch_file_is_bounded(scratch: Path) -> None:
@@ -73,7 +78,7 @@ def test_the_scratch_file_is_bounded(scratch: Path) -> None:
         table.count()
     del table
     gc.collect()
-    assert list(scratch.iterdir()) == []
+    assert left(scratch) == []
 
 
 def test_an_iterator_that_fails_half_way_is_not_read_again_as_less(scratch: Path) -> None:

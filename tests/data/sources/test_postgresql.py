@@ -132,7 +132,7 @@ def test_the_password_is_never_shown(postgresql: Server, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({}, "'shop.things'"),
+        ({}, "one of them; the tables are"),
         ({"table": "nope"}, "does not exist"),
         ({"query": "select nope from shop.things"}, "does not exist"),
         ({"query": "drop table shop.things"}, "must be one SELECT"),
