@@ -63,7 +63,7 @@ def test_the_model_is_opened_once_per_worker(model: Model, frame: Any) -> None:
         for _ in batches:
             yield pyarrow.record_batch({"pid": [os.getpid()], "opened": [spark_worker.opened()]})
 
-    counts = frame.mapInArrow(opened, "pid long, opened long").collect()
+    counts = frame.select("id").mapInArrow(opened, "pid long, opened long").collect()
     assert {1} <= {row.opened for row in counts} <= {0, 1}  # a new worker has opened none yet
 
 
