@@ -59,14 +59,15 @@ def receive(link: socket.socket) -> tuple[bytes, bytes, list[int]] | None:
         head, descriptors, _, _ = socket.recv_fds(link, _HEAD.size, 8)
         if not head:
             return None
-        head += _exactly(link, _HEAD.size - len(head))
+        head += exactly(link, _HEAD.size - len(head))
         kind, length = _HEAD.unpack(head)
-        return kind, _exactly(link, length), list(descriptors)
+        return kind, exactly(link, length), list(descriptors)
     except OSError:  # reset, or cut off within a message
         return None
 
 
-def _exactly(link: socket.socket, size: int) -> bytes:
+def exactly(link: socket.socket, size: int) -> bytes:
+    """So many bytes. Raises OSError where fewer come."""
     parts = bytearray(size)
     view, filled = memoryview(parts), 0
     while filled < size:

@@ -19,6 +19,8 @@ import threading
 from contextlib import suppress
 from typing import Self
 
+from orrery.engines.frames import exactly
+
 LIMIT_BYTES = 8 << 30
 """No message is longer."""
 
@@ -77,18 +79,6 @@ class Sealed:
         seal.update(part)
         self._counts[way] += 1
         return seal.digest()
-
-
-def exactly(link: socket.socket, size: int) -> bytes:
-    """So many bytes. Raises OSError where fewer come."""
-    parts = bytearray(size)
-    view, filled = memoryview(parts), 0
-    while filled < size:
-        got = link.recv_into(view[filled:])
-        if not got:
-            raise ConnectionResetError("cut off")
-        filled += got
-    return bytes(parts)
 
 
 def connect(host: str, port: int, token: bytes, rank: int) -> Sealed:
