@@ -97,7 +97,7 @@ class MySql(Dialect):
             try:
                 aside(f"kill query {cursor.connection.thread_id()}")
             except OrreryError as error:
-                if str(_UNKNOWN_THREAD) not in str(error):
+                if f"(error {_UNKNOWN_THREAD})" not in str(error):
                     raise
                 result.unbuffered_active = False  # the server has ended it already: nothing more will come
                 result.connection = None
