@@ -141,13 +141,8 @@ class Sql(Database):
                 f"{self!r} cannot be split on {name!r}: texts so long are sorted by their beginning only."
             )
 
-    def partitions(self) -> Sequence[Partition]:
-        """All rows as one part, or ranges of the key; as of one moment in this process, where that can be."""
-        found = super().partitions()
-        if len(found) == 1 or not self._speech.snapshot:
-            return found
-        moment = Moment()
-        return [Partition(part.index, {**part.where, "moment": moment}) for part in found]
+    def _moment(self) -> Moment | None:
+        return Moment() if self._speech.snapshot else None
 
     def read(
         self,

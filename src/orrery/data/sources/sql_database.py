@@ -100,8 +100,19 @@ class Database:
         return name in self.columns and pa.types.is_integer(self.columns[name].type)
 
     def partitions(self) -> Sequence[Partition]:
-        """All rows as one part, or ranges of the key; the order of the key is that of the whole."""
-        return [Partition(0)] if self.key is None else ranges.partitions(self.key, self._cuts)
+        """All rows as one part, or ranges of the key, whose order is that of the whole.
+
+        Ranges are read as of one moment in this process, where the place can give one.
+        """
+        found = [Partition(0)] if self.key is None else ranges.partitions(self.key, self._cuts)
+        moment = self._moment() if len(found) > 1 else None
+        if moment is None:
+            return found
+        return [Partition(part.index, {**part.where, "moment": moment}) for part in found]
+
+    def _moment(self) -> Any:
+        """What lets several parts be read as of one moment; None where the place has no such thing."""
+        return None
 
     @cached_property
     def _cuts(self) -> list[Any]:

@@ -115,13 +115,8 @@ class Sqlite(Database):
             return None, set()
         return keys[0][0], {keys[0][0]}
 
-    def partitions(self) -> Sequence[Partition]:
-        """All rows as one part, or ranges of the key, which are read as of one moment in this process."""
-        found = super().partitions()
-        if len(found) == 1:
-            return found
-        moment = Moment()
-        return [Partition(part.index, {**part.where, "moment": moment}) for part in found]
+    def _moment(self) -> Moment:
+        return Moment()
 
     def read(
         self,
