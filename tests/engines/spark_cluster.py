@@ -63,8 +63,15 @@ def told(name: str, work: Callable[[], Any]) -> None:
 
 def executors() -> list[psutil.Process]:
     """The JVMs that run tasks."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline()[:40])]
+    return [child for child in psutil.Process().children(recursive=True) if _runs_tasks(child)]
+
+
+def _runs_tasks(process: psutil.Process) -> bool:
+    """False also for a process that ended between being listed and being asked."""
+    try:
+        return "CoarseGrainedExecutorBackend" in " ".join(process.cmdline()[:40])
+    except psutil.NoSuchProcess:  # also what a zombie raises
+        return False
 
 
 def ranks(engine: Spark) -> Any:
