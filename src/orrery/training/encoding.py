@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from orrery.data.rowhash import row_hashes
 from orrery.data.table import Table
-from orrery.errors import EmptyTableError, SettingsError, UnknownColumnError
+from orrery.errors import BadRowError, EmptyTableError, SettingsError, UnknownColumnError
 from orrery.features.feature import Output, Role
 from orrery.features.forms import Form, lift
 from orrery.features.plan import FeaturePlan
 from orrery.features.target import Target
 from orrery.training.blocks import Batch, BlockStore
+from orrery.training.numbering import renumber
 
 MEMORY_BYTES = 512 << 20
 """Encoded rows beyond this lie in an unnamed scratch file, mapped into memory."""
@@ -35,7 +36,8 @@ def encode(
 ) -> tuple[Batch, NDArray[np.uint64]]:
     """All rows of a table, and a hash of each. Raises EmptyTableError where rows are ``needed``.
 
-    ``training``: these are the rows that the features were learnt from.
+    ``training``: these are the rows that the features were learnt from. The row of a BadRowError counts in
+    the table that the user gave, of which this may be a part.
     """
     columns = list(dict.fromkeys([*plan.inputs, target.name, *([weight] if weight else [])]))
     for name in columns:
@@ -52,7 +54,11 @@ def encode(
         store.append(plan.encode(batch, training=training, start=done))
 
     for batch in table.batches(_rows_at_a_time(plan.outputs), columns=columns):
-        add(batch)
+        try:
+            add(batch)
+        except BadRowError as error:
+            renumber(error, table)
+            raise
         done += batch.num_rows
     if not done and needed:
         raise EmptyTableError(
