@@ -43,8 +43,8 @@ async def infer(desk: Desk, request: Request) -> Response:
     with desk.seat(request) as seat:
         head, raw = _cut(await read_body(request, seat), request.headers.get(_HEAD_LENGTH))
         request_head = await read_object(head, seat)
-        wanted = _wanted(request_head, live.runner.signature)
-        question, said = _question(request_head, raw, live.runner.signature, desk.limits)
+        wanted = wanted_of(request_head, live.runner.signature)
+        question, said = question_of(request_head, raw, live.runner.signature, desk.limits)
         if raw:
             seat.hold(_VALUE_BYTES * sum(math.prod(tensor["shape"]) for tensor in request_head["inputs"]))
         answers = await desk.ask(live, question, seat) if question.ids else []
@@ -63,7 +63,7 @@ def _cut(body: bytes, length: str | None) -> tuple[bytes, memoryview]:
     return body[: int(length)], whole[int(length) :]
 
 
-def _question(
+def question_of(
     head: dict[str, Any], raw: memoryview, signature: Signature, limits: Limits
 ) -> tuple[Question, dict[str, Any]]:
     """The rows of a request, and what its answer says of it: the ids."""
@@ -112,7 +112,7 @@ def _given_ids(head: dict[str, Any], values: list[Any], rows: int) -> list[str]:
         raise BadRequestError("Input 'id' holds bytes that are not UTF-8.") from None
 
 
-def _wanted(head: dict[str, Any], signature: Signature) -> dict[str, bool]:
+def wanted_of(head: dict[str, Any], signature: Signature) -> dict[str, bool]:
     """The outputs that were asked for, and whether each comes as bytes."""
     default = _flag(head.get("parameters"), "binary_data_output", False)
     outputs = head.get("outputs")
