@@ -35,7 +35,8 @@
     │   ├── UnknownPathError     a URL that the service does not have
     │   ├── BadRequestError      a request cannot be answered as it stands
     │   │   └── TooLargeError    a request is larger than the service takes
-    │   └── OverloadedError      the queue is full: ask again later
+    │   ├── OverloadedError      the queue is full: ask again later
+    │   └── BrokerError          a stream's broker is away, or refuses
     └── FeedbackError            outcomes cannot be joined, or no data to decide on
 
 A message says what happened, where, what is allowed, what was received, and what to do.
@@ -260,6 +261,13 @@ class TooLargeError(BadRequestError):
 
 class OverloadedError(ServingError):
     """The queue is full. Ask again later."""
+
+
+class BrokerError(ServingError):
+    """The broker of a stream is away, or refuses what was asked of it."""
+
+    lasting: bool = False
+    """Whether it would say the same again: a stream does not wait for that to pass."""
 
 
 class FeedbackError(OrreryError):
