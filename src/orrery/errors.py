@@ -35,6 +35,8 @@
     │   ├── UnknownPathError     a URL that the service does not have
     │   ├── BadRequestError      a request cannot be answered as it stands
     │   │   └── TooLargeError    a request is larger than the service takes
+    │   ├── ForbiddenError       the caller may not do this
+    │   ├── LateError            the answer did not come before the caller's deadline
     │   ├── OverloadedError      the queue is full: ask again later
     │   └── BrokerError          a stream's broker is away, or refuses
     └── FeedbackError            outcomes cannot be joined, or no data to decide on
@@ -235,6 +237,8 @@ class WorkerError(EngineError):
     host: str = ""
     lost: bool = False
     """Whether it ended without a word, killed or stopped; what it did may be tried again."""
+    gone: int = 0
+    """How many workers were lost at once."""
 
 
 class ServingError(OrreryError):
@@ -257,6 +261,14 @@ class BadRequestError(ServingError):
 
 class TooLargeError(BadRequestError):
     """A request is larger than the service takes."""
+
+
+class ForbiddenError(ServingError):
+    """A caller may not do this."""
+
+
+class LateError(ServingError):
+    """The answer did not come before the deadline that the caller gave."""
 
 
 class OverloadedError(ServingError):

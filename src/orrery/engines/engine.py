@@ -62,6 +62,10 @@ class Link(Protocol):
     def stopped(self) -> bool:
         """Whether ``listen`` asked to end."""
 
+    @property
+    def growing(self) -> bool:
+        """Whether there is room for more workers, who join at the next checkpoint."""
+
     def keep(self, path: Path, needs: Sequence[str] = ()) -> None:
         """A file of ``Member.folder`` for the gang's folder, where it appears after those it needs."""
 
@@ -84,6 +88,8 @@ class Member:
     """For each rank the number of the machine that it is on; empty where all share one."""
     folder: Path | None = None
     """A copy of the gang's folder, where the driver's own cannot be reached."""
+    addresses: tuple[str, ...] = ()
+    """For each rank ``host:port`` where it may listen; empty on one machine."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,20 @@ class Lost:
 
     why: str
     restarts_left: int
+    workers: int = 0
+    """How many it goes on with."""
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What ``listen`` hears when a gang took workers in, at a checkpoint."""
+
+    workers: int
+    """How many there are now."""
+
+
+class Again:
+    """What a worker returns that has saved, and ends so that more can begin with it."""
 
 
 class Handle(Protocol):

@@ -25,10 +25,10 @@ from typing import IO, Any
 
 from orrery.data.passes import Cancelled, cores
 from orrery.engines import frames, freight
-from orrery.engines.engine import Lost
 from orrery.engines.forks import FORKS
 from orrery.engines.job import Gang
 from orrery.engines.keeper import is_halted
+from orrery.engines.lives import Berth, lives, most
 from orrery.engines.worker import Failure
 from orrery.errors import DeadlineError, OrreryError, WorkerError
 
@@ -36,6 +36,7 @@ _WATCH_S = 0.1
 _BLAME_S = 0.5  # after a first failure, to learn whether another was its cause
 _END_S = 5.0  # for workers to be gone
 _LOG_LINES = 20
+_ROOM_S = 1.0  # between two looks for room for more workers
 
 
 @dataclass
@@ -75,37 +76,22 @@ class Seat:
         return self.exit is not None and not self.done and self.failure is None
 
 
-def run_gang(gang: Gang, stop: threading.Event, limits: Limits) -> list[Any]:
+def run_gang(gang: Gang, stop: threading.Event, limits: Limits, berth: Berth) -> list[Any]:
     """What every worker returned. Raises the first worker's error, WorkerError, DeadlineError, Cancelled."""
-    return restarting(gang, lambda task: Life(gang, limits, task).run(stop))
-
-
-def restarting(gang: Gang, live: Callable[[IO[bytes]], list[Any]]) -> list[Any]:
-    """What the gang's first undisturbed life gives, of as many as it may have."""
-    with freight.load(gang.task) as task:
-        left = gang.restarts
-        while True:
-            try:
-                return live(task)
-            except WorkerError as error:
-                if not error.lost or not left:
-                    if gang.restarts and error.lost:
-                        error.hint = (
-                            f"The gang was started again {gang.restarts} times; no more. {error.hint}"
-                        )
-                    raise
-                left -= 1
-                if gang.listen is not None:
-                    gang.listen(error.rank, Lost(error.message, left))
+    return lives(gang, lambda crew, task: Life(crew, limits, task, berth.room).run(stop), berth)
 
 
 class Life:
-    """One life of a gang."""
+    """One life of a gang. ``room``: how many workers it could have now, where that may change."""
 
-    def __init__(self, gang: Gang, limits: Limits, task: IO[bytes]) -> None:
+    def __init__(
+        self, gang: Gang, limits: Limits, task: IO[bytes], room: Callable[[], int] | None = None
+    ) -> None:
         self.gang = gang
         self.limits = limits
         self.task = task
+        self.room = room if gang.workers < most(gang) else None
+        self._ask_room = 0.0
         self.seats: list[Seat] = []
         self.selector = selectors.DefaultSelector()
 
@@ -169,6 +155,7 @@ class Life:
                 seat, act = key.data
                 act(seat)
             self._check_failed()
+            self._check_room()
             if time.monotonic() < looked + 1:  # else it was this side that did not listen
                 self._check_silent()
             looked = time.monotonic()
@@ -191,8 +178,11 @@ class Life:
         elif kind == frames.ERROR:
             seat.failure, seat.failed_at = freight.unpack(body), seat.heard
         elif kind == frames.TOLD and self._listen(seat, body) == "stop":
-            with contextlib.suppress(OSError):
-                frames.send(seat.link, frames.STOP)
+            self._say(seat, frames.STOP)
+
+    def _say(self, seat: Seat, kind: bytes) -> None:
+        with contextlib.suppress(OSError):
+            frames.send(seat.link, kind)
 
     def _listen(self, seat: Seat, body: bytes) -> object:
         return None if self.gang.listen is None else self.gang.listen(seat.rank, freight.unpack(body))
@@ -221,6 +211,16 @@ class Life:
         seat = min(lost or failed, key=lambda seat: (_follows(seat), seat.failed_at))
         raise self._lost(seat, self._died(seat)) if seat.lost else self._failed(seat)
 
+    def _check_room(self) -> None:
+        """Tell all, once, that more workers could join."""
+        if self.room is None or time.monotonic() < self._ask_room:
+            return
+        self._ask_room = time.monotonic() + _ROOM_S
+        if self.room() > self.gang.workers:
+            self.room = None
+            for seat in self.seats:
+                self._say(seat, frames.GROW)
+
     def _check_silent(self) -> None:
         now = time.monotonic()
         for seat in self.seats:
@@ -245,6 +245,7 @@ class Life:
         message = f"Worker {seat.rank} of {self.gang.workers} on {seat.host} (process {seat.pid}) {why}."
         error = WorkerError(message + (f" It last printed:\n{tail}\n" if tail else ""))
         error.rank, error.host, error.lost = seat.rank, seat.host, True
+        error.gone = max(1, sum(other.lost for other in self.seats))
         return error
 
     def _failed(self, seat: Seat) -> BaseException:

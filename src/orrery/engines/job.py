@@ -48,6 +48,9 @@ class Gang:
     deadline_s: float | None = None
     restarts: int = 0
     """How often the whole gang starts again when a worker is lost: killed, stopped, or its machine gone."""
+    elastic: tuple[int, int] | None = None
+    """The least and the most workers: it goes on with those that are left, and takes others in when it
+    saves. Its task then returns ``Again`` where the link says that the gang is ``growing``."""
     listen: Callable[[int, Any], object] | None = None
     """Called here with the rank and what a worker tells; the answer ``"stop"`` goes to that worker."""
     logs: Path | None = None

@@ -119,9 +119,9 @@ class Keeper:
             _put(self.scratch / "kept", body)
         elif kind == frames.START:
             self._start(json.loads(body))
-        elif kind == frames.STOP and self.link is not None:
+        elif kind in (frames.STOP, frames.GROW) and self.link is not None:
             with suppress(OSError):
-                frames.send(self.link, frames.STOP)
+                frames.send(self.link, kind)
 
     def _start(self, asked: dict[str, Any]) -> None:
         FORKS.warm(asked["warm"])

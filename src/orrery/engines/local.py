@@ -12,6 +12,7 @@ from orrery.data.passes import Cancelled, cores, gather, in_order
 from orrery.engines.engine import Member, Plan, Slots, State
 from orrery.engines.gang import Limits, run_gang
 from orrery.engines.job import Each, Gang, Gather, Job, Map
+from orrery.engines.lives import Berth
 from orrery.errors import DeadlineError, EngineError, SlotsError
 
 
@@ -100,13 +101,17 @@ class Local:
     def __init__(self, threads: int | None = None, limits: Limits | None = None) -> None:
         self.threads = threads
         self.limits = limits or Limits()
-        self._taken = 0
-        self._taking = threading.Lock()
+        self.taken = 0
+        self.taking = threading.Lock()
 
     def slots(self) -> Slots:
         """Threads for maps and passes, or processes for gangs: one for each core."""
         total = self.threads or settings.slots() or cores()
-        return Slots(free=max(0, total - self._taken), total=total)
+        return Slots(free=max(0, total - self.taken), total=total)
+
+    def room(self) -> int:
+        """Slots that nobody uses now."""
+        return self.slots().free
 
     def plan(self, job: Job) -> Plan:
         """What would be done. Raises SlotsError for a gang that is larger than the machine."""
@@ -124,11 +129,11 @@ class Local:
     def submit(self, plan: Plan) -> LocalHandle:
         """Start it in a thread; a gang of several in processes. Raises SlotsError where others fill them."""
         job = plan.job
-        if not isinstance(job, Gang) or job.workers == 1:
+        if not isinstance(job, Gang) or (job.workers == 1 and job.elastic is None):
             return LocalHandle(lambda stop: _run(plan, stop), job.deadline_s).start()
-        with self._taking:
+        with self.taking:
             self._check_room(job.workers, self.slots().free)
-            self._taken += job.workers
+            self.taken += job.workers
         return LocalHandle(lambda stop: self._run_gang(job, stop), None, settle_s=15.0).start()
 
     def gather(self, aggregate: Any, table: Any) -> Any:
@@ -136,11 +141,8 @@ class Local:
         return self.submit(self.plan(Gather(aggregate, table))).result()
 
     def _run_gang(self, job: Gang, stop: threading.Event) -> list[Any]:
-        try:
-            return run_gang(job, stop, self.limits)
-        finally:
-            with self._taking:
-                self._taken -= job.workers
+        with Berth(self, job.workers) as berth:
+            return run_gang(job, stop, self.limits, berth)
 
     def _check_room(self, workers: int, room: int) -> None:
         if not 1 <= workers <= room:

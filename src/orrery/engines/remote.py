@@ -62,8 +62,9 @@ class RemoteLife(Life):
         launch: Callable[[Post], Keepers],
         host: str,
         bind: str,
+        room: Callable[[], int] | None = None,
     ) -> None:
-        super().__init__(gang, limits, task)
+        super().__init__(gang, limits, task, room)
         self.launch = launch
         self.host = host
         self.bind = bind
@@ -156,6 +157,8 @@ class RemoteLife(Life):
             "local_rank": places[: seat.rank].count(places[seat.rank]),
             "meeting": f"tcp://{first['address']}:{first['port']}",
         }
+        here = [self.here[other.rank] for other in self.seats]
+        member["addresses"] = [f"{each['address']}:{each['port']}" for each in here]
         return member | ({"places": numbers} if len(set(numbers)) > 1 else {})
 
     def _hear(self, seat: Seat) -> None:
@@ -189,8 +192,11 @@ class RemoteLife(Life):
         elif kind == frames.FILE:
             self._keep(body)
         elif kind == frames.TOLD and self._listen(seat, body) == "stop":
-            with contextlib.suppress(OSError):
-                self.links[seat.rank].send(frames.STOP)
+            self._say(seat, frames.STOP)
+
+    def _say(self, seat: Seat, kind: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self.links[seat.rank].send(kind)
 
     def _keep(self, body: bytes) -> None:
         """A file for the gang's folder, once those it needs are there; older ones of theirs then go."""

@@ -23,9 +23,10 @@ from orrery.data.sources.spark import Spark as Frames
 from orrery.engines import freight
 from orrery.engines import spark_tasks as tasks
 from orrery.engines.engine import Plan, Slots
-from orrery.engines.gang import Limits, restarting
+from orrery.engines.gang import Limits
 from orrery.engines.job import Each, Gang, Gather, Job, Map
 from orrery.engines.keeper import Post
+from orrery.engines.lives import Berth, lives
 from orrery.engines.local import LOCAL, LocalHandle
 from orrery.engines.remote import RemoteLife
 from orrery.engines.spark_session import session_for, speaking, told
@@ -66,8 +67,8 @@ class Spark:
         self.given = session
         self.master = master
         self.limits = limits or Limits()
-        self._taken = 0
-        self._taking = threading.Lock()
+        self.taken = 0
+        self.taking = threading.Lock()
 
     @property
     def session(self) -> Any:
@@ -79,9 +80,13 @@ class Spark:
     def slots(self) -> Slots:
         """Tasks that could run at once, and how many of them nobody uses."""
         total, until = self._total(), time.monotonic() + _LAG_S
-        while (busy := self._busy()) > self._taken and time.monotonic() < until:
+        while (busy := self._busy()) > self.taken and time.monotonic() < until:
             time.sleep(0.05)
-        return Slots(free=max(0, total - max(busy, self._taken)), total=total)
+        return Slots(free=max(0, total - max(busy, self.taken)), total=total)
+
+    def room(self) -> int:
+        """Slots that nobody uses, as Spark has it this moment; fewer, where its account lags."""
+        return max(0, self._total() - max(self._busy(), self.taken))
 
     def plan(self, job: Job) -> Plan:
         """What would be done. Raises SlotsError for a gang that is larger than the cluster."""
@@ -104,10 +109,10 @@ class Spark:
         job = plan.job
         if isinstance(job, Gang):
             freight.load(job.task).close()  # one that cannot travel is refused here
-            with self._taking:
+            with self.taking:
                 slots = self.slots()
                 self._check_room(job.workers, slots.free, slots.total)
-                self._taken += job.workers
+                self.taken += job.workers
             return LocalHandle(lambda stop: self._run_gang(job, stop), None, settle_s=30.0).start()
         if not isinstance(job, Each) and not self.feeds(job.table):
             return LOCAL.submit(LOCAL.plan(job))
@@ -171,13 +176,10 @@ class Spark:
         return list(zip(rows["number"], answers, strict=True))
 
     def _run_gang(self, job: Gang, stop: threading.Event) -> list[Any]:
-        try:
-            return restarting(job, partial(self._live, job, stop))
-        finally:
-            with self._taking:
-                self._taken -= job.workers
+        with Berth(self, job.workers) as berth:
+            return lives(job, partial(self._live, stop, berth), berth)
 
-    def _live(self, job: Gang, stop: threading.Event, task: IO[bytes]) -> list[Any]:
+    def _live(self, stop: threading.Event, berth: Berth, job: Gang, task: IO[bytes]) -> list[Any]:
         until = time.monotonic() + self.limits.start_s
         while (total := self._total()) < job.workers:  # an executor that was lost comes again
             if stop.is_set():
@@ -187,7 +189,7 @@ class Spark:
             time.sleep(0.1)
         host, bind = self._addresses()
         launch = partial(self._launch, job)
-        return RemoteLife(job, self.limits, task, launch, host, bind).run(stop)
+        return RemoteLife(job, self.limits, task, launch, host, bind, berth.room).run(stop)
 
     def _launch(self, job: Gang, post: Post) -> _SparkJob:
         with speaking():
@@ -232,7 +234,7 @@ class Spark:
 
     def _busy(self) -> int:
         if not hasattr(self.session, "_jsc"):
-            return self._taken
+            return self.taken
         tracker = self.session.sparkContext.statusTracker()
         found = (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds())
         return sum(stage.numActiveTasks for stage in found if stage is not None)

@@ -31,6 +31,7 @@ class SocketLink:
         self.socket = link
         self._sending = threading.Lock()
         self._stop = threading.Event()
+        self._grow = threading.Event()
 
     def start(self) -> None:
         """Begin to beat."""
@@ -45,6 +46,11 @@ class SocketLink:
     def stopped(self) -> bool:
         """Whether the driver asked to end."""
         return self._stop.is_set()
+
+    @property
+    def growing(self) -> bool:
+        """Whether there is room for more workers."""
+        return self._grow.is_set()
 
     def keep(self, path: Path, needs: Sequence[str] = ()) -> None:
         """A file, and the names of those that have to be there before it."""
@@ -67,6 +73,8 @@ class SocketLink:
                 os._exit(1)
             if message[0] == frames.STOP:
                 self._stop.set()
+            elif message[0] == frames.GROW:
+                self._grow.set()
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,8 @@ def main(asked: dict[str, Any], link: int, log: int, task: int) -> int:
     end.start()
     place = asked["member"]
     paths = {name: Path(place[name]) for name in ("scratch", "folder") if name in place}
-    member = Member(**{**place, **paths, "places": tuple(place.get("places", ())), "link": end})
+    lists = {name: tuple(place.get(name, ())) for name in ("places", "addresses")}
+    member = Member(**{**place, **paths, **lists, "link": end})
     code = 0
     try:
         work = freight.unload(task)
