@@ -17,6 +17,9 @@ def serve(
         str, typer.Option(help="The address to listen at; 0.0.0.0 lets others in.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Answer over gRPC too, here; 0 takes a free one.")
+    ] = None,
     record: Annotated[bool, typer.Option(help="Keep every prediction, to join it to its outcome.")] = True,
     allow_host: Annotated[
         list[str] | None,
@@ -31,7 +34,7 @@ def serve(
       curl -s localhost:8080/v1/models/prices:predict -d '{"rows": [{"rooms": 4, "city": "Lyon"}]}'
     """
     limits = Limits(allowed_hosts=tuple(allow_host or ()))
-    serve_model(model, host=host, port=port, record=record, wait=True, limits=limits)
+    serve_model(model, host=host, port=port, record=record, wait=True, limits=limits, grpc_port=grpc_port)
 
 
 app = app_of(serve)

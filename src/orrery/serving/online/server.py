@@ -35,20 +35,24 @@ def serve(
     wait: bool = True,
     name: str = "",
     limits: Limits | None = None,
+    grpc_port: int | None = None,
 ) -> Service:
     """Answer over HTTP with a model: a URL such as ``models:/digits@champion``, a path, or a model in hand.
 
     A moved alias is followed without a pause. With ``wait`` it answers until Ctrl-C or SIGTERM; without, it
     returns at once, and the :class:`Service` is closed by its ``with`` block. ``port`` 0 takes a free one.
+    With ``grpc_port`` it answers there too, over gRPC; 0 takes a free one.
     Raises PortInUseError, ModelNotFoundError, ReplayError, MissingExtraError.
     """
     for package in ("uvicorn", "httptools", "starlette", "prometheus_client", "python_multipart", "msgspec"):
         require(package, _PURPOSE)
+    for package in ("grpc", "google.protobuf") if grpc_port is not None else ():
+        require(package, "Serving over gRPC")
     with ExitStack() as undo:
         listener = undo.enter_context(_listen(host, port))
         route = undo.enter_context(Route(model, name=name))
         recorder = Recorder(settings.home().absolute()) if record else None
-        service = Service(route, recorder, limits or Limits(), listener, host)
+        service = Service(route, recorder, limits or Limits(), listener, host, grpc_port)
         undo.callback(service.close)
         service.start()
         undo.pop_all()
@@ -67,12 +71,15 @@ class Service:
         limits: Limits,
         listener: socket.socket,
         host: str = "",
+        grpc_port: int | None = None,
     ) -> None:
         self.route = route
         self.recorder = recorder
         self.limits = limits
         self.listener = listener
         self.host = host
+        self.grpc_port = grpc_port
+        """Where it answers over gRPC; None for nowhere."""
         address, port = listener.getsockname()[:2]
         address = _WILDCARDS.get(address, address)
         self.url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
@@ -114,7 +121,7 @@ class Service:
             server_header=False,
             timeout_graceful_shutdown=self.limits.drain_s,
         )
-        self._server = uvicorn.Server(config)
+        self._server = self._beside(config, desk) if self.grpc_port is not None else uvicorn.Server(config)
         thread = threading.Thread(
             target=self._server.run, args=([self.listener],), name="orrery-serve", daemon=True
         )
@@ -126,8 +133,20 @@ class Service:
         thread.start()
         while not self._server.started:
             if not thread.is_alive():
-                raise ServingError(f"The server at {self.url} could not start.")
+                raise getattr(self._server, "error", None) or ServingError(
+                    f"The server at {self.url} could not start."
+                )
             time.sleep(0.002)
+        if self.grpc_port is not None:
+            self.grpc_port = self._server.other.port
+
+    def _beside(self, config: Any, desk: Any) -> Any:
+        """The server with gRPC beside it."""
+        from orrery.serving.online.grpc.beside import Beside
+        from orrery.serving.online.grpc.server import GrpcServer
+
+        address = self.listener.getsockname()[0]
+        return Beside(config, GrpcServer(desk, address, self.grpc_port or 0))
 
     def wait(self) -> None:
         """Answer until SIGTERM, which ends it well, or Ctrl-C, which is raised again when all is ended."""
@@ -168,7 +187,8 @@ class Service:
 
     def __str__(self) -> str:
         version = f", version {self.version}," if self.version else ""
-        return f"{self.name}{version} answers at {self.url}"
+        beside = f", and over gRPC at port {self.grpc_port}" if self.grpc_port else ""
+        return f"{self.name}{version} answers at {self.url}{beside}"
 
     def __repr__(self) -> str:
         return f"<Service: {self}>"
