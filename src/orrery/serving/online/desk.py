@@ -6,8 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,11 +14,20 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from orrery.data.codecs.image import pixels_of
-from orrery.errors import BadRowError, ModelNotFoundError, OverloadedError, TooLargeError
+from orrery.errors import (
+    BadRequestError,
+    BadRowError,
+    LateError,
+    ModelNotFoundError,
+    OverloadedError,
+    TooLargeError,
+)
 from orrery.schema import Kind
 from orrery.serving.online.batcher import MOST_ROWS, Batcher
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.metrics import Metrics
+from orrery.serving.online.question import Question as Question
+from orrery.serving.online.question import Reply as Reply
 from orrery.serving.parquet import Answered
 from orrery.serving.record import Recorder
 from orrery.serving.route import Live, Route
@@ -27,31 +35,23 @@ from orrery.serving.runner import Columns
 
 T = TypeVar("T")
 
+TIMEOUT = "X-Request-Timeout-Ms"
+"""How long the caller waits; rows that nobody waits for any more are not computed."""
+
 _ASIDE_BYTES = 1 << 20  # work on more than this is done beside the event loop
 _ANSWER_BYTES = 600  # about what one recorded answer takes, beside the bytes of the request
-
-
-@dataclass(frozen=True)
-class Question:
-    """The rows of one request, as columns."""
-
-    columns: Columns
-    ids: Sequence[str]
-    """One per row: what the outcome will be joined by."""
-    record: bool = True
 
 
 class Seat:
     """The place of one request at the desk, and the bytes that it holds."""
 
-    def __init__(self, desk: Desk, request: Request) -> None:
+    def __init__(self, desk: Desk, gone: Callable[[], bool], timeout_s: float | None) -> None:
         self.desk = desk
-        self.held_bytes = 0
-        self._transport: asyncio.Transport | None = request.scope.get("transport")
-
-    def gone(self) -> bool:
+        self.gone = gone
         """Whether the caller hung up."""
-        return self._transport is not None and self._transport.is_closing()
+        self.timeout_s = timeout_s
+        """How long the caller waits; None: as long as the service does."""
+        self.held_bytes = 0
 
     def hold(self, size_bytes: int) -> None:
         """Hold so many bytes more.
@@ -84,18 +84,47 @@ class Desk:
         self.waiting = 0
         self._batcher = Batcher()
 
-    def live(self, name: str) -> Live:
-        """The version that answers now for a name in a path. Raises ModelNotFoundError."""
+    def live(self, name: str, key: str = "", version: str = "") -> Live:
+        """Who answers for a name now: by the caller's key or by share where the route splits.
+
+        ``version``, where given, is the only one that may answer. Raises ModelNotFoundError.
+        """
         if name != self.route.name:
             raise ModelNotFoundError(f"This service has no model {name!r:.120}; it has {self.route.name!r}.")
-        return self.route.live
+        live = self.route.live
+        if version and version != str(live.version):
+            raise ModelNotFoundError(
+                f"Version {version!r:.40} of {live.name!r} does not answer here; version {live.version} does."
+            )
+        return live
+
+    def asked(self, request: Request) -> Live:
+        """Who answers a request over HTTP, by the name and version of its path and the key of its header.
+
+        A path without a name asks the first model. Raises ModelNotFoundError.
+        """
+        found = request.path_params
+        key = request.headers.get("x-orrery-key", "")
+        return self.live(found.get("name", self.route.name), key, found.get("version", ""))
+
+    def seat(self, request: Request) -> AbstractContextManager[Seat]:
+        """A place for one request over HTTP, from its first byte to its answer. Raises OverloadedError."""
+        transport = request.scope.get("transport")
+        gone = (lambda: False) if transport is None else transport.is_closing
+        return self.place(gone, timeout_of(request), request.path_params.get("name", ""))
 
     @contextmanager
-    def seat(self, request: Request) -> Iterator[Seat]:
-        """A place for one request, from its first byte to its answer. Raises OverloadedError."""
+    def place(
+        self, gone: Callable[[], bool], timeout_s: float | None = None, name: str = ""
+    ) -> Iterator[Seat]:
+        """A place for one request of any face. Raises OverloadedError.
+
+        ``gone`` tells whether its caller hung up, ``timeout_s`` how long the caller waits, ``name`` which
+        model is asked, as far as that is known by now.
+        """
         if self.waiting >= self.limits.waiting_requests:
             raise OverloadedError(f"{self.waiting} requests wait already.", hint="Ask again later.")
-        seat = Seat(self, request)
+        seat = Seat(self, gone, timeout_s)
         self.waiting += 1
         try:
             yield seat
@@ -103,12 +132,16 @@ class Desk:
             self.waiting -= 1
             self.waiting_bytes -= seat.held_bytes
 
-    async def ask(self, live: Live, question: Question, seat: Seat) -> list[dict[str, Any]]:
-        """The answers, one per row. Raises TooLargeError, OverloadedError, and what the model says.
+    async def ask(self, live: Live, question: Question, seat: Seat) -> Reply:
+        """The answers, one per row, and who gave them: not always the version that was asked.
+
+        Raises TooLargeError, OverloadedError, LateError, and what the model says.
 
         It is done in parts, between which others are answered, and ended when nobody waits for it.
         """
         rows = len(question.ids)
+        if not rows:
+            return Reply([], live)
         pictures = [f.name for f in live.runner.signature.inputs.each() if f.kind is Kind.IMAGE]
         if pictures:
             found = [question.columns[name] for name in pictures]
@@ -137,7 +170,7 @@ class Desk:
                     size_bytes=seat.held_bytes + rows * _ANSWER_BYTES,
                 )
             )
-        return answers
+        return Reply(answers, live)
 
     def close(self) -> None:
         """End the model's thread, after what it was asked."""
@@ -155,8 +188,21 @@ def _check_wait(seat: Seat, began_s: float) -> None:
     if seat.gone():
         raise ClientDisconnect
     limit_s = seat.desk.limits.answer_s
-    if time.perf_counter() - began_s > limit_s:
+    waited_s = time.perf_counter() - began_s
+    if seat.timeout_s is not None and waited_s > seat.timeout_s:
+        raise LateError(f"The rows were not answered in the {seat.timeout_s:g} s that the caller waits.")
+    if waited_s > limit_s:
         raise OverloadedError(f"The rows were not answered in {limit_s:g} s.", hint="Send fewer at once.")
+
+
+def timeout_of(request: Request) -> float | None:
+    """How many seconds a caller waits, as its header says in milliseconds. Raises BadRequestError."""
+    text = request.headers.get(TIMEOUT)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9 and int(text)):
+        raise BadRequestError(f"{TIMEOUT} is {text!r:.40}; it is a whole number of milliseconds.")
+    return int(text) / 1000
 
 
 def _check_pixels(columns: Sequence[Sequence[object]], limit: int) -> None:

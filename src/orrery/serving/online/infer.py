@@ -20,7 +20,7 @@ from orrery.schema import Kind
 from orrery.serving.online.body import check_values, kind_of, pack, read_body, read_object
 from orrery.serving.online.desk import Desk, Question, new_id
 from orrery.serving.online.limits import Limits
-from orrery.serving.online.oip import asked, output_heads
+from orrery.serving.online.oip import output_heads
 from orrery.serving.online.tensors import (
     AS_JSON,
     Tensor,
@@ -39,7 +39,7 @@ _PACK_BYTES = 256  # a smaller answer is sent as it is
 
 async def infer(desk: Desk, request: Request) -> Response:
     """``POST /v2/models/{name}/infer``."""
-    live = asked(desk, request)
+    live = desk.asked(request)
     with desk.seat(request) as seat:
         head, raw = _cut(await read_body(request, seat), request.headers.get(_HEAD_LENGTH))
         request_head = await read_object(head, seat)
@@ -47,9 +47,9 @@ async def infer(desk: Desk, request: Request) -> Response:
         question, said = question_of(request_head, raw, live.runner.signature, desk.limits)
         if raw:
             seat.hold(_VALUE_BYTES * sum(math.prod(tensor["shape"]) for tensor in request_head["inputs"]))
-        answers = await desk.ask(live, question, seat) if question.ids else []
-    outputs = output_tensors(answers, live.runner.signature)
-    whole = {"model_name": live.name, "model_version": str(live.version), **said}
+        reply = await desk.ask(live, question, seat)
+    outputs = output_tensors(reply.answers, reply.live.runner.signature)
+    whole = {"model_name": reply.live.name, "model_version": reply.version, **said}
     return _answer(whole, [(outputs[name], binary) for name, binary in wanted.items()], request)
 
 

@@ -13,13 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orrery import __version__
-from orrery.errors import ModelNotFoundError
 from orrery.estimators.answer import label_names
 from orrery.estimators.signature import Signature
 from orrery.schema import Kind
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.tensors import datatype_of, json_text, shape_of
-from orrery.serving.route import Live
 
 
 async def server(desk: Desk, request: Request) -> Response:
@@ -40,13 +38,13 @@ async def alive(desk: Desk, request: Request) -> Response:
 
 async def ready(desk: Desk, request: Request) -> Response:
     """``GET /v2/health/ready`` and ``/v2/models/{name}/ready``: a model is live."""
-    asked(desk, request)
+    desk.asked(request)
     return _json({"ready": True})
 
 
 async def metadata(desk: Desk, request: Request) -> Response:
     """``GET /v2/models/{name}``."""
-    live = asked(desk, request)
+    live = desk.asked(request)
     signature = live.runner.signature
     return _json(
         {
@@ -61,7 +59,7 @@ async def metadata(desk: Desk, request: Request) -> Response:
 
 async def config(desk: Desk, request: Request) -> Response:
     """``GET /v2/models/{name}/config``, as Triton's tools ask for it."""
-    live = asked(desk, request)
+    live = desk.asked(request)
     signature = live.runner.signature
     return _json(
         {
@@ -80,17 +78,6 @@ async def index(desk: Desk, request: Request) -> Response:
     """``POST /v2/repository/index``."""
     live = desk.route.live
     return _json([{"name": live.name, "version": str(live.version), "state": "READY", "reason": ""}])
-
-
-def asked(desk: Desk, request: Request) -> Live:
-    """The version that answers. Raises ModelNotFoundError for another name or version in the path."""
-    live = desk.live(request.path_params.get("name", desk.route.name))
-    version = request.path_params.get("version", str(live.version))
-    if version != str(live.version):
-        raise ModelNotFoundError(
-            f"Version {version!r:.40} of {live.name!r} does not answer here; version {live.version} does."
-        )
-    return live
 
 
 def input_heads(signature: Signature) -> list[dict[str, Any]]:

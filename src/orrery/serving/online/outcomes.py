@@ -25,7 +25,7 @@ from orrery.serving.record import write_outcomes
 
 async def take(desk: Desk, request: Request) -> Response:
     """Keep outcomes."""
-    live = desk.live(request.path_params["name"])
+    live = desk.asked(request)
     with desk.seat(request) as seat:
         rows = (await read_object(await read_body(request, seat), seat)).get("outcomes")
         if not isinstance(rows, list):

@@ -10,6 +10,8 @@ from starlette.responses import Response
 from orrery.errors import (
     BadRequestError,
     DataError,
+    ForbiddenError,
+    LateError,
     ModelNotFoundError,
     OrreryError,
     OverloadedError,
@@ -22,6 +24,8 @@ from orrery.errors import (
 _STATUS: tuple[tuple[type[OrreryError], int], ...] = (
     (TooLargeError, 413),
     (OverloadedError, 503),
+    (LateError, 504),
+    (ForbiddenError, 403),
     (ModelNotFoundError, 404),
     (UnknownPathError, 404),
     (BadRequestError, 400),

@@ -13,6 +13,7 @@ the rows out of the record.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from orrery.errors import BadRequestError, BadRowError, TooLargeError, listing
 from orrery.estimators.signature import Signature
 from orrery.schema import Field
 from orrery.serving.online.body import check_values, kind_of, read_body, read_object
-from orrery.serving.online.desk import Desk, Question, Seat, aside
+from orrery.serving.online.desk import Desk, Question, Reply, Seat, aside
 from orrery.serving.online.problem import pointer_to
 from orrery.serving.online.values import columns_of, from_field, ids_of
 from orrery.serving.route import Live
@@ -34,7 +35,7 @@ _MOST_FIELDS = 20_000
 
 async def predict(desk: Desk, request: Request) -> Response:
     """Answer rows."""
-    live = desk.live(request.path_params["name"])
+    live = desk.asked(request)
     signature = live.runner.signature
     with desk.seat(request) as seat:
         body = await read_body(request, seat)
@@ -44,16 +45,26 @@ async def predict(desk: Desk, request: Request) -> Response:
         else:
             rows, record = _json_rows(await read_object(body, seat))
         _check_count(len(rows), desk)
-        question = Question(await aside(len(body), columns_of, rows, signature), ids_of(rows), record)
-        answers = await _asked(desk, live, question, seat) if rows else []
+        question = Question(
+            await aside(len(body), columns_of, rows, signature),
+            ids_of(rows),
+            record,
+            beside=lambda name: [row.get(name) for row in rows],
+            again=partial(columns_of, rows),
+        )
+        reply = await _asked(desk, live, question, seat)
     read = frozenset(signature.inputs.names)
     kept = [{k: v for k, v in row.items() if k not in read and (k != "id" or v is not None)} for row in rows]
-    said = [{"id": i, **row, **answer} for i, row, answer in zip(question.ids, kept, answers, strict=True)]
-    whole = {"model": live.name, "version": live.version, "rows": said}
+    said = [
+        {"id": i, **row, **answer} for i, row, answer in zip(question.ids, kept, reply.answers, strict=True)
+    ]
+    if reply.by is not None:  # a split by key divided the rows
+        said = [{"version": version, **row} for version, row in zip(reply.versions, said, strict=True)]
+    whole = {"model": reply.live.name, "version": reply.live.version, "rows": said}
     return Response(msgspec.json.encode(whole), media_type="application/json")
 
 
-async def _asked(desk: Desk, live: Live, question: Question, seat: Seat) -> list[dict[str, Any]]:
+async def _asked(desk: Desk, live: Live, question: Question, seat: Seat) -> Reply:
     """The answers; what is wrong with a value is said with a pointer to it."""
     try:
         return await desk.ask(live, question, seat)
