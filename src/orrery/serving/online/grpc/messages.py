@@ -1,8 +1,8 @@
 """The messages of the protocol, described in a table and made when this module is loaded.
 
 They live in a pool of their own, so that a program may load a client of the same protocol beside them.
-Source: kserve/open-inference-protocol, ``specification/protocol/inference_grpc.md``, and Triton's extensions of
-it. Only the fields that are read or answered here are described; others are skipped by those who read.
+Source: kserve/open-inference-protocol, ``specification/protocol/inference_grpc.md``, and Triton's extensions.
+Only the fields that are read or answered here are described; others are skipped by those who read.
 """
 
 from __future__ import annotations
@@ -67,12 +67,10 @@ RepositoryModelUnloadResponse:
 RepositoryParameter: | bool_param bool, int64_param int64, string_param string, bytes_param bytes
 """
 
-DATA_TYPES = {
-    f"TYPE_{name}": number
-    for number, name in enumerate(
-        "INVALID BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 FP32 FP64 STRING BF16".split()
-    )
-}
+_NAMES = """
+INVALID BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 FP32 FP64 STRING BF16
+"""
+DATA_TYPES = {f"TYPE_{name}": number for number, name in enumerate(_NAMES.split())}
 """Triton's names of datatypes, and their numbers in a ``ModelConfig``."""
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -81,8 +79,8 @@ _FIELD = descriptor_pb2.FieldDescriptorProto
 def message(name: str) -> Any:
     """The class of a message by its name.
 
-    >>> message("ModelReadyRequest")(name="clients").SerializeToString()
-    b'\\n\\x07clients'
+    >>> message("ModelReadyRequest")(name="clients").name
+    'clients'
     """
     return _CLASSES[name]
 
