@@ -20,6 +20,7 @@
     │   └── ReplayError          a model does not repeat its own example predictions
     ├── RegistryError
     │   ├── ModelNotFoundError
+    │   ├── RouteConflictError   the route of a name was changed meanwhile
     │   └── RegistryBusyError    another writer holds the registry
     ├── FlowError
     │   ├── FlowNotFoundError    there is no such flow file
@@ -186,6 +187,10 @@ class ModelNotFoundError(RegistryError):
     """No model of that name, version or alias."""
 
     exit_code = 4
+
+
+class RouteConflictError(RegistryError):
+    """The route of a name was changed between reading it and writing it."""
 
 
 class RegistryBusyError(RegistryError):

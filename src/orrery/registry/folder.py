@@ -31,6 +31,9 @@ from orrery.errors import (
 from orrery.registry.ledger import FILE, Ledger, damaged, now, read_json, write_json
 from orrery.registry.lock import locked
 from orrery.registry.registry import CHAMPION, LATEST, AliasChange, Version, check_alias, check_name
+from orrery.registry.routes import FILE as ROUTE_FILE
+from orrery.registry.routes import RouteBook, RouteChange, Routing
+from orrery.registry.url import SCHEME, ModelUrl
 
 _CARD = "version.json"
 _CARD_BYTES = 64 << 20
@@ -132,6 +135,36 @@ class FolderRegistry:
         self._known(name)
         return list(Ledger.read(self.root / name).history)
 
+    def route(self, name: str) -> RouteChange:
+        """Who answers for a name now, and how that came to be."""
+        return self.routes(name).last
+
+    def routes(self, name: str) -> RouteBook:
+        """Every change of a name's route, oldest first."""
+        self._known(name)
+        return RouteBook.read(self.root / name)
+
+    def reroute(
+        self, name: str, routing: Routing, *, revision: int | None = None, who: str = "", why: str = ""
+    ) -> RouteChange:
+        """Change who answers for a name; services follow within a second.
+
+        ``revision`` is the one that was read before, where nobody else's change may be overwritten.
+        Raises ModelNotFoundError for a version that is not there, RouteConflictError.
+        """
+        self._known(name)
+        with _disk_errors("The route cannot be written"), locked(self.root, f"route of {name}", self.wait_s):
+            for which in routing.versions():
+                self.get(name, which)
+            if isinstance(routing.fallback, str) and routing.fallback.startswith(SCHEME):
+                other = ModelUrl.parse(routing.fallback)
+                self.get(other.name, other.which)
+            book = RouteBook.read(self.root / name)
+            changed = book.changed(routing, revision, who, why)
+            if changed is not book:
+                changed.write(self.root / name)
+        return changed.last
+
     def delete(self, name: str, version: int | None = None) -> None:
         """Remove one version, which must have no alias; or, with None, the whole name."""
         self._known(name)
@@ -145,6 +178,11 @@ class FolderRegistry:
                         f"Version {version} of {name!r} is {listing(held)} and was not deleted.",
                         hint="Move or remove the alias first.",
                     )
+                if version in self.routes(name).last.routing.versions():
+                    raise RegistryError(
+                        f"The route of {name!r} names version {version}, which was not deleted.",
+                        hint=f"Change it first: orrery route set {name}",
+                    )
                 place = place / str(version)
             place.rename(trash)  # gone at once for readers, whatever happens to the slow part
         shutil.rmtree(trash, ignore_errors=True)
@@ -152,7 +190,7 @@ class FolderRegistry:
     def _sweep(self, home: Path) -> None:
         """Remove what killed writers left behind, here and beside a ledger, once it is a day old."""
         folders = (left for pattern in (".incoming-*", ".deleted-*") for left in self.root.glob(pattern))
-        for left in [*folders, *home.glob(f".{FILE}.*")]:
+        for left in [*folders, *home.glob(f".{FILE}.*"), *home.glob(f".{ROUTE_FILE}.*")]:
             with suppress(FileNotFoundError):
                 if time.time() - left.stat().st_mtime > _LEFT_S:
                     shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
