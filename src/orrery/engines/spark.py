@@ -11,18 +11,15 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import IO, Any
 
 from orrery.data.passes import Cancelled
-from orrery.data.pipeline import Pipeline, build
-from orrery.data.rowwise import is_rowwise, learn_cuts
 from orrery.data.sources.spark import Spark as Frames
-from orrery.engines import freight
-from orrery.engines import spark_tasks as tasks
+from orrery.engines import freight, tasks
 from orrery.engines.engine import Plan, Slots
+from orrery.engines.fed import Fed, fed_by, fed_of
 from orrery.engines.gang import Limits
 from orrery.engines.job import Each, Gang, Gather, Job, Map
 from orrery.engines.keeper import Post
@@ -30,8 +27,8 @@ from orrery.engines.lives import Berth, lives
 from orrery.engines.local import LOCAL, LocalHandle
 from orrery.engines.remote import RemoteLife
 from orrery.engines.spark_session import session_for, speaking, told
-from orrery.engines.worker import Failure
-from orrery.errors import OrreryError, SlotsError, WorkerError
+from orrery.engines.spark_tasks import keeping
+from orrery.errors import OrreryError, SlotsError
 
 _REGISTER_S = 3.0  # for executors of a new session to be there
 _LAG_S = 1.0  # of Spark's own account of what runs
@@ -40,28 +37,10 @@ _WIDE = 8
 """Summaries that the driver merges itself, at most."""
 
 
-@dataclass(frozen=True)
-class Fed:
-    """Rows of a data frame that the engine feeds to a gang, and how workers make a table of them again."""
-
-    source: Frames
-    columns: tuple[str, ...]
-    where: str | None
-
-    @property
-    def names(self) -> list[str]:
-        """The columns that travel."""
-        return self.source._needed(self.columns, self.where)
-
-    @property
-    def frame(self) -> Any:
-        """The frame, its columns by number: Spark takes a dot in a name for a member."""
-        frame = self.source._narrowed(self.columns, self.where)
-        return frame.toDF(*(f"c{i}" for i in range(len(self.names))))
-
-
 class Spark:
     """The engine of a Spark cluster: of a ``session``, of a ``master``'s, or of the session that is there."""
+
+    holds = Frames
 
     def __init__(self, session: Any = None, master: str | None = None, limits: Limits | None = None) -> None:
         self.given = session
@@ -124,22 +103,22 @@ class Spark:
 
     def feeds(self, table: Any) -> bool:
         """Whether the table's rows are Spark's, and its steps look at no other row."""
-        return fed_by_spark(table) is not None
+        return fed_by(self, table) is not None
 
     def _run(self, job: Map | Gather | Each, stop: threading.Event) -> Any:
         with speaking():
             if isinstance(job, Each):
                 return self._each(job, stop)
-            pipeline = fed_by_spark(job.table)
+            pipeline = fed_by(self, job.table)
             assert pipeline is not None
             fed = fed_of(pipeline, pipeline.schema.names)
             handed = (pipeline.schemas[0], fed.names, pipeline.where, pipeline.steps)
             if isinstance(job, Map):
                 found = self._collect(
-                    fed.frame.mapInArrow(tasks.mapping(job.task, *handed), tasks.ANSWER), stop
+                    _frame(fed).mapInArrow(tasks.mapping(job.task, *handed), tasks.ANSWER), stop
                 )
                 return [answer for _, answer in found]
-            parts = fed.frame.mapInArrow(tasks.summarizing(job.aggregate, *handed), tasks.ANSWER)
+            parts = _frame(fed).mapInArrow(tasks.summarizing(job.aggregate, *handed), tasks.ANSWER)
             answers = self._collect(self._tree(parts, job.aggregate), stop)
             return job.aggregate.finish(tasks.merged(job.aggregate, [answer for _, answer in answers]))
 
@@ -169,10 +148,7 @@ class Spark:
         if (error := job.failed()) is not None:
             raise error
         rows = job.result.to_pydict()
-        answers = [freight.unpack(answer) for answer in rows["answer"]]
-        for answer in answers:
-            if isinstance(answer, Failure):
-                _raise(answer)
+        answers = [tasks.unpacked(answer, "an executor of Spark") for answer in rows["answer"]]
         return list(zip(rows["number"], answers, strict=True))
 
     def _run_gang(self, job: Gang, stop: threading.Event) -> list[Any]:
@@ -193,13 +169,13 @@ class Spark:
 
     def _launch(self, job: Gang, post: Post) -> _SparkJob:
         with speaking():
-            frame = self._stage(job).mapInArrow(tasks.keeping(post), "rank int", barrier=True)
+            frame = self._stage(job).mapInArrow(keeping(post), "rank int", barrier=True)
         return _SparkJob(self.session, frame.collect)
 
     def _stage(self, job: Gang) -> Any:
         """As many partitions as workers: of the rows to feed, as Arrow streams, or of none."""
         frames = [
-            fed.frame.mapInArrow(tasks.shipping(i), "sort int, rows binary")
+            _frame(fed).mapInArrow(tasks.shipping(i), "sort int, rows binary")
             for i, fed in enumerate(job.rows or ())
         ]
         if not frames:
@@ -292,26 +268,7 @@ class _SparkJob:
             self.error = error
 
 
-def fed_by_spark(table: Any) -> Pipeline | None:
-    """The table's pipeline, where its rows come out of Spark and no step looks at other rows."""
-    if not isinstance(table.source, Frames):
-        return None
-    pipeline = build(table.source, table.steps)
-    if not isinstance(pipeline.source, Frames) or not is_rowwise(pipeline):
-        return None
-    learn_cuts(pipeline)
-    return pipeline
-
-
-def fed_of(pipeline: Pipeline, columns: Sequence[str]) -> Fed:
-    """What is to be fed for some columns of a table."""
-    assert isinstance(pipeline.source, Frames)
-    return Fed(pipeline.source, tuple(pipeline.needs(columns)[0]), pipeline.where)
-
-
-def _raise(failure: Failure) -> None:
-    if isinstance(failure.error, OrreryError):
-        failure.error.add_note(f"on an executor of Spark:\n{failure.traceback}")
-        raise failure.error
-    error = WorkerError(f"A task on Spark failed: {failure.told}\n{failure.traceback}")
-    raise error from failure.error
+def _frame(fed: Fed) -> Any:
+    """The rows to feed, their columns by number: Spark takes a dot in a name for a member."""
+    frame = fed.source._narrowed(fed.columns, fed.where)
+    return frame.toDF(*(f"c{i}" for i in range(len(fed.names))))

@@ -97,7 +97,7 @@ class GangCrew:
             return rows, []
         if not rows.unordered:
             return rows.dealt(self.workers, servers), []
-        found = pushed(rows) if getattr(self.engine, "feeds", None) is not None else None
+        found = pushed(self.engine, rows)
         return (rows.feed(), []) if found is None else found
 
 

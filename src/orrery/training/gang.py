@@ -21,10 +21,10 @@ from orrery.data.rowhash import row_hashes
 from orrery.data.sources.spark import Spark
 from orrery.data.table import Table, read
 from orrery.engines.engine import Engine, Lost, Member
+from orrery.engines.fed import fed_by, fed_of
 from orrery.engines.find import engine_of
 from orrery.engines.job import Gang
 from orrery.engines.logs import followed
-from orrery.engines.spark import fed_by_spark, fed_of
 from orrery.errors import SettingsError
 from orrery.extras import available
 from orrery.spec import code_key, stable_key
@@ -105,8 +105,8 @@ def _handed(rows: Table | None, workers: int, engine: Engine) -> tuple[list[Tabl
     """What the workers read, each its part, or make of what the engine feeds them; and what it feeds."""
     if rows is None:
         return None, []
-    pipeline = fed_by_spark(rows)
-    if pipeline is not None and getattr(engine, "feeds", None) is not None:
+    pipeline = fed_by(engine, rows)
+    if pipeline is not None:
         fed = fed_of(pipeline, pipeline.schema.names)
         return template(pipeline, fed, 0), [fed]
     return deal(read(rows.to_arrow()) if isinstance(rows.source, Spark) else rows, workers), []

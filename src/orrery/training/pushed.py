@@ -20,8 +20,8 @@ import pyarrow as pa
 from orrery.data.pipeline import Pipeline
 from orrery.data.sources.handed import Handed
 from orrery.data.table import Table
-from orrery.engines.engine import Member
-from orrery.engines.spark import Fed, fed_by_spark, fed_of
+from orrery.engines.engine import Engine, Member
+from orrery.engines.fed import Fed, fed_by, fed_of
 from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
 from orrery.training.rows import Rows, together
@@ -46,10 +46,10 @@ class Pushed:
         return feed.by_content(), read
 
 
-def pushed(rows: Rows) -> tuple[Pushed, list[Fed]] | None:
+def pushed(engine: Engine, rows: Rows) -> tuple[Pushed, list[Fed]] | None:
     """What workers are told, and what the engine feeds them; None where it is not the cluster's to feed."""
-    train = fed_by_spark(rows.train)
-    held = None if rows.held is None else fed_by_spark(rows.held)
+    train = fed_by(engine, rows.train)
+    held = None if rows.held is None else fed_by(engine, rows.held)
     if train is None or (rows.held is not None and held is None):
         return None
     columns = list(dict.fromkeys([*rows.plan.inputs, rows.target.name, *filter(None, [rows.weight])]))
