@@ -28,7 +28,7 @@ class CategoryTransform(Transform):
     def __init__(self, inputs: tuple[str, ...], words: Sequence[Sequence[str]]) -> None:
         self.inputs = inputs
         self.words = words  # per column, in the order of their codes
-        self._codes = [{word: FIRST + i for i, word in enumerate(column)} for column in words]
+        self.code_of = [{word: FIRST + i for i, word in enumerate(column)} for column in words]
         self.outputs = (
             Output(
                 name=block_name(self.kind, inputs),
@@ -46,7 +46,7 @@ class CategoryTransform(Transform):
         if len(out) == 1:  # one row of a request: numpy's calls would cost more than the work
             out[0] = [self._code(j, *column) for j, column in enumerate(columns)]
             return (out,)
-        for j, ((codes, values), code_of) in enumerate(zip(columns, self._codes, strict=True)):
+        for j, ((codes, values), code_of) in enumerate(zip(columns, self.code_of, strict=True)):
             table = [code_of.get(value, UNSEEN) for value in values]
             table.append(MISSING)  # the code -1 finds the last one
             out[:, j] = np.array(table, np.int32)[codes]
@@ -55,7 +55,7 @@ class CategoryTransform(Transform):
     def _code(self, j: int, codes: NDArray[np.int64], values: Sequence[str]) -> int:
         """Of a column's only row."""
         code = codes[0]
-        return MISSING if code < 0 else self._codes[j].get(values[code], UNSEEN)
+        return MISSING if code < 0 else self.code_of[j].get(values[code], UNSEEN)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The words of each column."""

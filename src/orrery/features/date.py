@@ -19,11 +19,11 @@ from orrery.features.forms import Form, lift
 from orrery.features.moments import Moments
 from orrery.features.scale import Scale
 
-_DAY_US = 86_400_000_000
+DAY_US = 86_400_000_000
 _CYCLES = {"month": 12, "day": 31, "weekday": 7, "minute": 1440}
 _PARTS = ("year", "month", "day", "weekday", "day of year", "hour")
 # Looked up, not computed: a sine of an array may differ in its last bit from a sine of one number.
-_WAVES = {
+WAVES = {
     name: np.array([[f(2 * math.pi * i / period) for f in (math.sin, math.cos)] for i in range(period)])
     for name, period in _CYCLES.items()
 }
@@ -140,12 +140,12 @@ class Date(Feature):
 
 def _days(moments: NDArray[np.datetime64]) -> NDArray[np.float64]:
     """Days since 1970 [n], with fractions; NaN where missing."""
-    return np.where(np.isnat(moments), np.nan, moments.view(np.int64).astype(np.float64) / _DAY_US)
+    return np.where(np.isnat(moments), np.nan, moments.view(np.int64).astype(np.float64) / DAY_US)
 
 
 def _minutes(moments: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """Minutes since midnight [n]."""
-    return (moments.view(np.int64) % _DAY_US) // 60_000_000
+    return (moments.view(np.int64) % DAY_US) // 60_000_000
 
 
 class _Calendar(NamedTuple):
@@ -176,7 +176,7 @@ def _waves(moments: NDArray[np.datetime64], clock: bool) -> NDArray[np.float64]:
     places = {"month": parts.month, "day": parts.day, "weekday": parts.weekday}
     if clock:
         places["minute"] = _minutes(moments)
-    return np.concatenate([_WAVES[name][place] for name, place in places.items()], axis=1)
+    return np.concatenate([WAVES[name][place] for name, place in places.items()], axis=1)
 
 
 def _numbers(moments: NDArray[np.datetime64], clock: bool) -> NDArray[np.float64]:

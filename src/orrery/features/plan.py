@@ -172,6 +172,10 @@ class FeaturePlan:
             raise SettingsError(f"No feature is in the groups {sorted(wanted)}.")
         return FeaturePlan(parts)
 
+    def steps(self) -> Iterator[tuple[Transform, tuple[tuple[str, ...], ...]]]:
+        """Each transform, and the names of its blocks, once per group."""
+        return ((step.transform, step.names) for step in self._steps)
+
     def to_arrow(self) -> Any:
         """Everything learnt, as an Arrow table of plain values: one row per feature."""
         return write_parts(self.parts)

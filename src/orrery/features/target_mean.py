@@ -50,8 +50,8 @@ class TargetMeanTransform(Transform):
         self.names = names  # of the k means, for people
         self.smoothing = smoothing
         self.folded_by = folded_by
-        self._places = [{word: 1 + i for i, word in enumerate(s.words)} for s in sums]
-        self._means = [s.means(smoothing) for s in sums]
+        self.places = [{word: 1 + i for i, word in enumerate(s.words)} for s in sums]
+        self.means = [s.means(smoothing) for s in sums]
         self._means_without = [s.means_without(smoothing) for s in sums]
         shown = tuple(f"{name} by {column}" for column in inputs for name in names)
         self.outputs = (
@@ -60,14 +60,14 @@ class TargetMeanTransform(Transform):
 
     def _at(self, j: int, column: Coded) -> NDArray[np.int64]:
         """The place [n] of each row's value among what was learnt; the last one is for unseen values."""
-        places = self._places[j]
+        places = self.places[j]
         table = [places.get(value, len(places) + 1) for value in column.values]
         return np.array([*table, _MISSING], np.int64)[column.codes]  # the code -1 finds the last one
 
     def apply(self, *columns: Coded) -> tuple[Encoded, ...]:
         """Float64 [n, columns * k]."""
         blocks = [
-            means[self._at(j, c)] for j, (means, c) in enumerate(zip(self._means, columns, strict=True))
+            means[self._at(j, c)] for j, (means, c) in enumerate(zip(self.means, columns, strict=True))
         ]
         return (np.concatenate(blocks, axis=1),)
 

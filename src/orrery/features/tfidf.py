@@ -38,7 +38,7 @@ class TfidfTransform(Transform):
         self.rarity = rarity  # per column, of each word
         self.ngrams = ngrams
         self.max_words = max_words
-        self._ids = [{word: i for i, word in enumerate(column)} for column in words]
+        self.id_of = [{word: i for i, word in enumerate(column)} for column in words]
         self.outputs = tuple(
             Output(
                 name=block_name(self.kind, [name]),
@@ -53,7 +53,7 @@ class TfidfTransform(Transform):
     def apply(self, *columns: list[str | None]) -> tuple[Encoded, ...]:
         """A bag per column."""
         bags = []
-        for texts, id_of, rarity in zip(columns, self._ids, self.rarity, strict=True):
+        for texts, id_of, rarity in zip(columns, self.id_of, self.rarity, strict=True):
             ids: list[int] = []
             lengths = []
             for text in texts:

@@ -32,7 +32,7 @@ class TokensTransform(Transform):
         self.words = words  # per column, in the order of their ids
         self.ngrams = ngrams
         self.max_words = max_words
-        self._ids = [{word: FIRST + i for i, word in enumerate(column)} for column in words]
+        self.id_of = [{word: FIRST + i for i, word in enumerate(column)} for column in words]
         self.outputs = tuple(
             Output(
                 name=block_name(self.kind, [name]),
@@ -46,7 +46,7 @@ class TokensTransform(Transform):
     def apply(self, *columns: list[str | None]) -> tuple[Encoded, ...]:
         """A bag per column."""
         bags = []
-        for texts, id_of in zip(columns, self._ids, strict=True):
+        for texts, id_of in zip(columns, self.id_of, strict=True):
             ids: list[int] = []
             lengths = []
             for text in texts:

@@ -169,6 +169,9 @@ class _Ids:
         if not len(bag.ids):
             return
         parts = self._weights.take(bag.ids, axis=0) * bag.weights[:, None]
+        if len(raw) == 1:  # one row of a request
+            raw += np.add.reduceat(parts, (0,), axis=0)
+            return
         filled = np.flatnonzero(np.diff(bag.offsets))  # reduceat has no notion of an empty row
         raw[filled] += np.add.reduceat(parts, bag.offsets[filled], axis=0)
 

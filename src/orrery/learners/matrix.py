@@ -97,6 +97,9 @@ def fill(parts: Sequence[Span], blocks: Mapping[str, Encoded], out: NDArray[np.f
         block = blocks[span.output.name]
         if isinstance(block, Bag):
             out[:, span.columns] = 0.0
+            if len(out) == 1:  # one row of a request
+                np.add.at(out[0], span.start + block.ids, block.weights)
+                continue
             rows = np.repeat(np.arange(len(out)), np.diff(block.offsets))
             np.add.at(out, (rows, span.start + block.ids), block.weights)
         else:

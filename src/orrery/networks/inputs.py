@@ -40,8 +40,11 @@ def as_arrays(blocks: Mapping[str, Encoded], outputs: Sequence[Output]) -> dict[
     for output in outputs:
         block = blocks[output.name]
         if isinstance(block, Bag):
-            sizes = np.diff(block.offsets)
-            rows = np.repeat(np.arange(len(sizes)), sizes)
+            if len(block.offsets) == 2:  # one row of a request
+                sizes, rows = block.offsets[1:], np.zeros(len(block.ids), np.int64)
+            else:
+                sizes = np.diff(block.offsets)
+                rows = np.repeat(np.arange(len(sizes)), sizes)
             parts = (block.ids.astype(np.int64), block.weights, rows, sizes)
             arrays.update(zip(input_names(output), parts, strict=True))
         elif output.role is Role.CODE:

@@ -1,19 +1,31 @@
 """The runner: a model made ready to answer, for one row or many. Every face of serving calls it.
 
-It holds the fitted features and the predictor, and needs no torch. The faces (HTTP today) know nothing of
-models, and the runner nothing of HTTP, so that each can be made faster alone.
+Its features are compiled (see ``compiled``): plain Python and NumPy for the values of a request, no Arrow.
+The predictor is the model's own: ONNX Runtime, trees by their library, or a table of weights. Where a value
+is not of the ordinary kind the model itself answers, or says what is wrong: both agree, in their errors too.
+The faces know nothing of models, and the runner nothing of HTTP, so that each can be made faster alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from orrery.estimators import example
 from orrery.estimators.model import Model
 from orrery.estimators.signature import Signature
+from orrery.features.feature import Output, Role
+from orrery.serving.compiled.answers import Answers, answerer
+from orrery.serving.compiled.plan import CompiledPlan
+
+_MOST_ROWS = 1024
+"""More at once are answered by the model itself, which cuts them so that memory is bounded."""
+_MOST_BYTES = 32 << 20  # of encoded rows, likewise
 
 Columns = Mapping[str, Sequence[object]]
 """Column name -> one Python value per row; None is missing."""
@@ -31,6 +43,8 @@ class Runner:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self.general_rows = 0
+        """Rows so far that the model itself had to answer, because a value was unusual or rows were many."""
 
     @property
     def signature(self) -> Signature:
@@ -40,7 +54,33 @@ class Runner:
     def predict_columns(self, columns: Columns, rows: int) -> list[dict[str, Any]]:
         """The answers alone. Raises UnknownColumnError, SchemaError, BadRowError."""
         self.signature.check(columns)
-        return self.model.predict_values(columns, rows)
+        scores = self._scores(columns, rows)
+        return self.model.predict_values(columns, rows) if scores is None else self._answers(scores)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Each feature with its columns, and the path they take: ``compiled`` or ``general``."""
+        return self._plan.describe()
+
+    def _scores(self, columns: Columns, rows: int) -> NDArray[np.float64] | None:
+        """What the predictor gives [n, width], by the compiled features; None: the model has to answer."""
+        blocks = self._plan.encode(columns, rows) if 0 < rows <= self._most_rows else None
+        if blocks is None:
+            self.general_rows += rows
+            return None
+        return self.model.predictor.predict(blocks)
+
+    @cached_property
+    def _plan(self) -> CompiledPlan:
+        return CompiledPlan(self.model.plan)
+
+    @cached_property
+    def _answers(self) -> Callable[[NDArray[np.float64]], Answers]:
+        return answerer(self.signature.target)
+
+    @cached_property
+    def _most_rows(self) -> int:
+        row_bytes = sum(map(_row_bytes, self.model.plan.outputs))
+        return max(1, min(_MOST_ROWS, _MOST_BYTES // max(row_bytes, 1)))
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The rows with their answers beside them, in order."""
@@ -49,6 +89,11 @@ class Runner:
     def predict_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A record batch with its answers beside it."""
         return self.model.predict_batch(batch)
+
+
+def _row_bytes(output: Output) -> int:
+    values = int(np.prod(output.shape, dtype=np.int64)) if output.role is Role.TENSOR else output.width
+    return values * np.dtype(output.dtype).itemsize
 
 
 def replay(model: Model, runner: Runner) -> None:
