@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orrery.client.client import AsyncClient as AsyncClient
+    from orrery.client.client import Client as Client
     from orrery.data.table import Table as Table
     from orrery.data.table import read as read
     from orrery.estimators.estimator import Estimator as Estimator
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Client": "orrery.client.client",
+    "AsyncClient": "orrery.client.client",
     "Table": "orrery.data.table",
     "read": "orrery.data.table",
     "Estimator": "orrery.estimators.estimator",
@@ -38,6 +42,7 @@ _HOMES = {
     "outcomes": "orrery.feedback.outcomes",
     "drift": "orrery.feedback.drift",
     "serve": "orrery.serving.online.server",
+    "stream": "orrery.serving.stream.stream",
 }
 """Public name -> the module it lives in."""
 

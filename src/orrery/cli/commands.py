@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = dict(
             "Models", "publish", "Publish a model under a name; champion if it is the first, or better."
         ),
         _command("Models", "serve", "Answer over HTTP with a published model."),
+        _command("Models", "stream", "Answer the messages of Kafka, or of a pipe, with a published model."),
         _command("Models", "model", "Published models: list, get, describe, alias, rollback, delete."),
         _command(
             "Models", "feedback", "What happened afterwards: outcomes, drift, retrain, promote, decisions."

@@ -105,7 +105,7 @@ class Outbox(Protocol):
         """Connect. Raises BrokerError, SourceError, SettingsError."""
 
     def send(self, letters: Sequence[Letter]) -> Sequence[Refused]:
-        """Take letters over, those of one lane in their order; waits while too many bytes are on their way."""
+        """Take letters over, those of a lane in their order; waits while too many bytes are on their way."""
 
     def flush(self) -> None:
         """Wait until the broker has stored all that was sent. Raises BrokerError where it did not."""
@@ -123,14 +123,20 @@ class Exact(Protocol):
 
 
 class Wiring(Spec):
-    """How a stream is connected to its brokers."""
+    """How a stream is connected to its brokers, and how its messages are written."""
 
+    payload: str | dict[str, Any] = "json"
+    """``json``, ``arrow``, ``text``, ``csv`` in a pipe, or settings: ``{"kind": "avro", "registry": …}``."""
+    to_payload: str | dict[str, Any] = ""
+    """That of the answers; the same if not given, for JSON, Avro and Arrow, and else JSON."""
+    absent_is_null: bool = False
+    """Of JSON: whether an object without one of the model's columns is answered, as if it were null."""
     group: str = ""
     """Scorers of one group share the messages; the model's name if not given."""
     instance: str = ""
-    """A name of this scorer in its group, so that after a crash the next one of that name takes its place."""
+    """A name of this scorer in its group: after a crash the next one of that name takes its place at once."""
     dead_letter: str = ""
-    """Where messages go that cannot be answered: a topic of the outbox's broker. Each broker has a default."""
+    """A topic of the outbox's broker, for messages that cannot be answered. Each broker has a default."""
     guarantee: Literal["at-least-once", "exactly-once"] = "at-least-once"
     max_wait_s: float = Field(0.1, ge=0)
     """Under load, for how long answers may be sent together. A message that comes alone waits for nothing."""

@@ -1,4 +1,4 @@
-"""A broker within the process, for tests and trials: ``memory://name``. Nothing of it outlives the process."""
+"""A broker within the process, for tests and trials: ``memory://name``. Nothing of it outlives that."""
 
 from __future__ import annotations
 

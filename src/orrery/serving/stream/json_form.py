@@ -1,0 +1,180 @@
+"""JSON in and out: one object per message.
+
+Only the columns that the model reads become Python values. The answer is the message's own text with the
+prediction behind it, so whatever else it holds comes through as it was written, digit by digit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from orrery.data.payloads.payload import Fault, shown
+from orrery.errors import BadRequestError
+from orrery.estimators.signature import Signature
+from orrery.serving.online.values import as_id, from_base64, is_bytes
+from orrery.serving.parquet import Answered
+from orrery.serving.route import Live
+from orrery.serving.stream.broker import Message
+from orrery.serving.stream.form import Scored, Values, each_answered, tags_of
+
+_WRONG = (msgspec.DecodeError, ValueError, RecursionError)
+_BOM = b"\xef\xbb\xbf"
+_DELETED: Values = (None,)
+_ANSWER_BYTES = 600  # about what one recorded answer takes, beside the message
+
+_encode = msgspec.json.Encoder().encode
+
+
+class JsonForm:
+    """Answers JSON objects.
+
+    A message without one of the model's columns is a fault, as a request of one row would be; with
+    ``absent_is_null`` the value is missing.
+    """
+
+    def __init__(self, tagged: bool = False, absent_is_null: bool = False) -> None:
+        self.tagged = tagged
+        self.absent_is_null = absent_is_null
+        self._reader: _Reader | None = None
+
+    def score(self, live: Live, messages: Sequence[Message]) -> Scored:
+        """Answer messages; a mark of a deleted key is passed on."""
+        signature = live.runner.signature
+        if self._reader is None or self._reader.signature is not signature:
+            self._reader = _Reader(signature, self.tagged, self.absent_is_null)
+        values, rows, places, faults = self._reader.rows(messages)
+        columns = self._reader.columns(rows)
+
+        def answer(low: int, high: int) -> Sequence[dict[str, Any]]:
+            part = columns if high - low == len(rows) else {n: c[low:high] for n, c in columns.items()}
+            return live.runner.predict_columns(part, high - low)
+
+        found = each_answered(len(rows), answer)
+        for row, fault in found.faults.items():
+            faults[places[row]] = fault
+        for row, said in found.answers.items():
+            i = places[row]
+            if self.tagged:
+                said = {**said, **tags_of(live, messages[i])}
+            values[i] = (_joined(messages[i].value or b"", said),)
+        return Scored(
+            values,
+            faults,
+            rows=len(found.answers),
+            last=lambda most: list(found.answers.values())[-most:],
+            recorded=lambda: _answered(live, [messages[i] for i in places], rows, columns, found.answers),
+        )
+
+
+def _joined(text: bytes, answer: dict[str, Any]) -> bytes:
+    """A JSON object with the members of another behind its own."""
+    head = text.rstrip()[:-1]
+    comma = b"" if head.rstrip().removeprefix(_BOM).lstrip() == b"{" else b","
+    return head.removeprefix(_BOM) + comma + _encode(answer)[1:]
+
+
+def _answered(
+    live: Live,
+    messages: Sequence[Message],
+    rows: Sequence[Any],
+    columns: dict[str, Sequence[Any]],
+    answers: dict[int, dict[str, Any]],
+) -> Answered:
+    good = sorted(answers)
+    if len(good) < len(rows):
+        columns = {name: [values[i] for i in good] for name, values in columns.items()}
+    size = sum(len(messages[i].value or b"") + _ANSWER_BYTES for i in good)
+    return Answered(
+        name=live.name,
+        version=live.version,
+        signature=live.runner.signature,
+        ids=[_id(rows[i], messages[i]) for i in good],
+        columns=columns,
+        answers=[answers[i] for i in good],
+        time_us=time.time_ns() // 1000,
+        size_bytes=size,
+    )
+
+
+def _id(row: Any, message: Message) -> str:
+    """The row's own ``id``, where it is one; else where the message stands."""
+    own = getattr(row, "id_", None)
+    try:
+        return message.id if own is None or own is msgspec.UNSET else as_id(own, "/id")
+    except BadRequestError:
+        return message.id
+
+
+class _Reader:
+    """Reads the columns of one signature from JSON objects."""
+
+    def __init__(self, signature: Signature, tagged: bool, absent_is_null: bool) -> None:
+        self.signature = signature
+        self.names = list(signature.inputs.names)
+        self.taken = [*signature.outputs.names, *(("_id", "_model") if tagged else ())]
+        absent = (None,) if absent_is_null else ()
+        fields: list[Any] = [(f"c{i}", Any, *absent) for i in range(len(self.names))]
+        fields += [(f"o{i}", Any, msgspec.UNSET) for i in range(len(self.taken))]
+        rename = {f"c{i}": name for i, name in enumerate(self.names)}
+        rename |= {f"o{i}": name for i, name in enumerate(self.taken)}
+        if "id" not in (*self.names, *self.taken):
+            fields.append(("id_", Any, msgspec.UNSET))
+            rename["id_"] = "id"
+        row: Any = msgspec.defstruct("Row", fields, rename=rename, gc=False, kw_only=True)
+        self._decode = msgspec.json.Decoder(row).decode
+        self._taken_of = attrgetter(*(f"o{i}" for i in range(len(self.taken))))
+        self._untaken = (msgspec.UNSET,) * len(self.taken) if len(self.taken) > 1 else msgspec.UNSET
+        self._bytes = [(f"c{i}", f.name) for i, f in enumerate(signature.inputs.each()) if is_bytes(f)]
+
+    def rows(
+        self, messages: Sequence[Message]
+    ) -> tuple[list[Values], list[Any], list[int], dict[int, Fault]]:
+        """Answers so far (of deleted keys), the rows, the message of each row, and what cannot be read."""
+        values: list[Values] = [_DELETED] * len(messages)
+        rows: list[Any] = []
+        places: list[int] = []
+        faults: dict[int, Fault] = {}
+        for i, message in enumerate(messages):
+            text = message.value
+            if text is None:
+                continue
+            try:
+                row = self._row(text)
+            except _WRONG as error:
+                faults[i] = Fault(None, shown(text), f"is not such a JSON object: {error}")
+                continue
+            if isinstance(row, Fault):
+                faults[i] = row
+            else:
+                rows.append(row)
+                places.append(i)
+        return values, rows, places, faults
+
+    def _row(self, text: bytes) -> Any:
+        if not text.isascii():
+            text.decode()  # what is skipped is not looked at otherwise, and goes into the answer
+            text = text.removeprefix(_BOM)
+        row = self._decode(text)
+        if self._taken_of(row) != self._untaken:
+            name = next(n for i, n in enumerate(self.taken) if getattr(row, f"o{i}") is not msgspec.UNSET)
+            return Fault(name, None, f"has {name!r} already, as the prediction would be called")
+        for place, name in self._bytes:
+            value = getattr(row, place)
+            if isinstance(value, str):
+                try:
+                    setattr(row, place, from_base64(value))
+                except ValueError as error:
+                    return Fault(name, None, f"holds {error}")
+        return row
+
+    def columns(self, rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
+        """The rows as columns."""
+        if not rows:
+            return {name: () for name in self.names}
+        lists = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
+        return dict(zip(self.names, lists, strict=False))
