@@ -51,6 +51,12 @@ EXTRA_OF = {
     "deltalake": "delta",
     "pyiceberg": "iceberg",
     "lightkube": "kubernetes",
+    "grpc": "grpc",
+    "httpx": "client",
+    "redis": "redis",
+    "pika": "rabbitmq",
+    "nats": "nats",
+    "paho": "mqtt",
 }
 """Import name of an optional package -> the extra of ``orrery-ml`` that brings it."""
 
