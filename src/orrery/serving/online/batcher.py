@@ -4,17 +4,22 @@ All sockets that were readable in one turn of the event loop are read before a t
 is pending then. With one caller a batch is its one row, at once; under load it is what came in while the last
 batch ran, so batches grow with the load by themselves. There is no timer.
 
-A quick model runs on the event loop's own thread, where a change of threads would cost more than the model; a
-slow one runs in a thread, so that the loop goes on reading. Which it is, is measured as it runs.
+Each model has a lane of its own, and a tick is one batch of one lane; lanes take turns, so that a flood for
+one model does not starve another. A quick model runs on the event loop's own thread, where a change of
+threads would cost more than the model; a slow one runs in a thread of its lane, so that the loop and the
+other lanes go on. Which it is, is measured as it runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from orrery.serving.route import Live
@@ -26,6 +31,7 @@ MOST_ROWS = 256
 """Rows of one batch, whatever the model."""
 _BATCH_S = 0.004  # of model time in one batch, once there is a choice: a batch of slow rows wins nothing
 _INLINE_S = 0.001  # a longer call would keep the event loop from reading
+_SWEEP_S = 0.02  # how often those who wait for a thread are asked whether they still do
 
 
 class _Job(NamedTuple):
@@ -34,72 +40,110 @@ class _Job(NamedTuple):
     rows: int
     check: Callable[[], None]  # raises when nobody waits for the answer any more
     answers: asyncio.Future[Answers]
+    aside: bool  # never on the event loop's thread
 
 
 class Batcher:
-    """Runs the model for all requests of a service, one batch at a time. Used on the event loop's thread."""
+    """Runs the models for all requests of a service. Used on the event loop's thread."""
 
     def __init__(self) -> None:
         self.batches = 0
-        """Calls of the model so far."""
-        self._pending: deque[_Job] = deque()
-        self._running = False  # a tick is scheduled, or a batch is on the model's thread
-        self._cost = _Cost()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="orrery-model")
+        """Calls of models so far."""
+        self._lanes: weakref.WeakKeyDictionary[Any, _Lane] = weakref.WeakKeyDictionary()
+        self._turns: deque[_Lane] = deque()  # lanes with something pending, in the order of their turns
+        self._running = False  # a tick is scheduled
+        self._sweeping = False
 
-    async def predict(self, live: Live, columns: Columns, rows: int, check: Callable[[], None]) -> Answers:
+    async def predict(
+        self,
+        live: Live,
+        columns: Columns,
+        rows: int,
+        check: Callable[[], None],
+        *,
+        aside: bool = False,
+    ) -> Answers:
         """The answers to at most ``MOST_ROWS`` rows; raises what ``check`` or the model raises."""
         loop = asyncio.get_running_loop()
-        job = _Job(live, columns, rows, check, loop.create_future())
-        self._pending.append(job)
-        if not self._running:
-            self._running = True
-            loop.call_soon(self._tick, loop)
+        job = _Job(live, columns, rows, check, loop.create_future(), aside)
+        lane = self._lanes.get(live.runner)
+        if lane is None:
+            lane = self._lanes[live.runner] = _Lane()
+        lane.pending.append(job)
+        self._line_up(lane, loop)
         return await job.answers
 
-    def close(self) -> None:
-        """End the model's thread, after what it was asked."""
-        self._thread.shutdown()
+    def busy_s(self, live: Live) -> float:
+        """For how long the batch that runs in a version's thread has run."""
+        lane = self._lanes.get(live.runner)
+        return 0.0 if lane is None or lane.began_s is None else time.perf_counter() - lane.began_s
+
+    def close(self, wait_s: float = 20.0) -> bool:
+        """End the threads after what they were asked; False if one did not end in time, and is left."""
+        deadline = time.monotonic() + wait_s
+        threads = [lane.thread for lane in self._lanes.values() if lane.thread is not None]
+        for lane in self._lanes.values():
+            lane.work.put(None)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
+    def _line_up(self, lane: _Lane, loop: asyncio.AbstractEventLoop) -> None:
+        if not lane.waits and lane.began_s is None:
+            lane.waits = True
+            self._turns.append(lane)
+        if self._turns and not self._running:
+            self._running = True
+            loop.call_soon(self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        jobs = self._taken()
-        if not jobs:
-            self._running = False
-            return
-        self.batches += 1
-        if self._cost.of(jobs[0].live, sum(job.rows for job in jobs)) <= _INLINE_S:
-            self._settle(loop, jobs, self._cost.timed(jobs))
-            return
-        work = loop.run_in_executor(self._thread, self._cost.timed, jobs)
-        work.add_done_callback(lambda done: self._settle(loop, jobs, done.result()))
+        """One batch of the lane whose turn it is."""
+        self._running = False
+        lane = self._turns.popleft()
+        lane.waits = False
+        jobs = lane.taken()
+        if jobs:
+            self.batches += 1
+            lane.began_s = time.perf_counter()
+            if lane.is_quick(jobs):
+                self._settle(loop, lane, jobs, lane.timed(jobs))
+            else:
+                lane.running = jobs
+                lane.run(lambda: self._run_aside(loop, lane, jobs))
+                self._sweep_later(loop)
+        if lane.pending:
+            self._line_up(lane, loop)
+        elif self._turns and not self._running:
+            self._running = True
+            loop.call_soon(self._tick, loop)
 
-    def _taken(self) -> list[_Job]:
-        """The next batch: jobs for one version, in order, as many rows as pay."""
-        jobs: list[_Job] = []
-        rows = 0
-        while self._pending:
-            job = self._pending[0]
-            if jobs and (job.live is not jobs[0].live or rows + job.rows > self._cost.most_rows(job.live)):
-                break
-            self._pending.popleft()
-            if self._is_wanted(job):
-                jobs.append(job)
-                rows += job.rows
-        return jobs
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._sweeping:
+            self._sweeping = True
+            loop.call_later(_SWEEP_S, self._sweep, loop)
 
-    def _is_wanted(self, job: _Job) -> bool:
-        if job.answers.done():
-            return False  # its caller was cancelled
-        try:
-            job.check()
-        except Exception as error:
-            job.answers.set_exception(error)
-            return False
-        return True
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let go of those who wait no longer, whatever the threads do."""
+        self._sweeping = False
+        for lane in list(self._lanes.values()):
+            if lane.began_s is not None:
+                for job in (*lane.running, *lane.pending):
+                    _is_wanted(job)
+                self._sweep_later(loop)
+
+    def _run_aside(self, loop: asyncio.AbstractEventLoop, lane: _Lane, jobs: list[_Job]) -> None:
+        found = lane.timed(jobs)
+        with suppress(RuntimeError):  # the service has ended, and nobody waits
+            loop.call_soon_threadsafe(self._settle, loop, lane, jobs, found)
 
     def _settle(
-        self, loop: asyncio.AbstractEventLoop, jobs: Sequence[_Job], found: Sequence[Answers | Exception]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lane: _Lane,
+        jobs: Sequence[_Job],
+        found: Sequence[Answers | Exception],
     ) -> None:
+        lane.began_s, lane.running = None, []
         for job, answers in zip(jobs, found, strict=True):
             if job.answers.done():
                 continue
@@ -107,33 +151,78 @@ class Batcher:
                 job.answers.set_exception(answers)
             else:
                 job.answers.set_result(answers)
-        loop.call_soon(self._tick, loop)  # what arrived meanwhile
+        if lane.pending:
+            self._line_up(lane, loop)  # what arrived meanwhile
 
 
-class _Cost:
-    """What a row costs, as measured on the last batches of the version that answers."""
+class _Lane:
+    """One model: what waits for it, what its rows cost, and its thread, once it needs one."""
 
     def __init__(self) -> None:
-        self._live: Live | None = None
+        self.pending: deque[_Job] = deque()
+        self.waits = False
+        """Whether its turn will come."""
+        self.running: list[_Job] = []
+        """What its thread works on."""
+        self.began_s: float | None = None
+        """When the batch that runs now began."""
+        self.thread: threading.Thread | None = None
+        self.work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._row_s = 1.0  # unknown: slow until seen otherwise
+        weakref.finalize(self, self.work.put, None)  # the thread goes when the model does
 
-    def of(self, live: Live, rows: int) -> float:
-        """Seconds that so many rows will take."""
-        return rows * (self._row_s if live is self._live else 1.0)
+    def run(self, batch: Callable[[], None]) -> None:
+        """Run a batch in the lane's thread. It is a daemon: a model that hangs keeps no process alive."""
+        if self.thread is None:
+            self.thread = threading.Thread(target=_work, args=(self.work,), name="orrery-model", daemon=True)
+            self.thread.start()
+        self.work.put(batch)
 
-    def most_rows(self, live: Live) -> int:
-        """How many rows one batch should hold."""
-        return max(1, min(MOST_ROWS, int(_BATCH_S / max(self.of(live, 1), 1e-9))))
+    def is_quick(self, jobs: Sequence[_Job]) -> bool:
+        """Whether a batch is done before the loop is missed."""
+        if any(job.aside for job in jobs):
+            return False
+        return sum(job.rows for job in jobs) * self._row_s <= _INLINE_S
+
+    def taken(self) -> list[_Job]:
+        """The next batch: jobs in order, as many rows as pay."""
+        most_rows = max(1, min(MOST_ROWS, int(_BATCH_S / max(self._row_s, 1e-9))))
+        jobs: list[_Job] = []
+        rows = 0
+        while self.pending:
+            if jobs and rows + self.pending[0].rows > most_rows:
+                break
+            job = self.pending.popleft()
+            if _is_wanted(job):
+                jobs.append(job)
+                rows += job.rows
+        return jobs
 
     def timed(self, jobs: Sequence[_Job]) -> list[Answers | Exception]:
         """Answer a batch, and learn what its rows cost."""
         began_s = time.perf_counter()
         found = _answered(jobs)
         row_s = (time.perf_counter() - began_s) / max(1, sum(job.rows for job in jobs))
-        live = jobs[0].live
-        self._row_s = row_s if live is not self._live else 0.8 * self._row_s + 0.2 * row_s
-        self._live = live
+        self._row_s = row_s if self._row_s == 1.0 else 0.8 * self._row_s + 0.2 * row_s
         return found
+
+
+def _work(work: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    """The life of a lane's thread; it holds nothing of the lane while it waits."""
+    while batch := work.get():
+        batch()
+        del batch
+
+
+def _is_wanted(job: _Job) -> bool:
+    if job.answers.done():
+        return False  # its caller was cancelled
+    try:
+        job.check()
+    except Exception as error:
+        job.answers.set_exception(error)
+        return False
+    return True
 
 
 def _answered(jobs: Sequence[_Job]) -> list[Answers | Exception]:
