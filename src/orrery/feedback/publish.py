@@ -11,7 +11,8 @@ from orrery.estimators.model import Model
 from orrery.feedback.promotion import Decision, Rule, carry_out, compare_and_decide
 from orrery.registry.folder import FolderRegistry, open_registry
 from orrery.registry.registry import Version
-from orrery.serving.runner import Runner, replay
+from orrery.serving.proof import Proof, prove
+from orrery.serving.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Published:
 
     version: Version
     decision: Decision
+    proof: Proof | None = None
+    """How the runner that will serve it was compared with the model."""
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -48,7 +51,8 @@ def publish(
     """Give a model a name and a version; make it the champion if it is the first, or better.
 
     The model is saved, opened again as a stranger would, and replayed through the runner that will serve it:
-    a model that does not repeat its own example predictions is not published (ReplayError). It is compared
+    one that does not repeat its own example predictions, or whose runner says otherwise of generated rows, is
+    not published (ReplayError). It is compared
     with the champion on ``test``, by default the rows it was last evaluated on; without any it becomes the
     challenger.
     """
@@ -59,9 +63,9 @@ def publish(
         folder = Path(scratch) / "model"
         model.save(folder)
         saved = Model.load(folder)
-        replay(saved, Runner(saved))
+        proof = prove(saved, Runner(saved))
         version = registry.publish(folder, name, note=note)
     decision = carry_out(
         compare_and_decide(name, version, model, model.evaluated_on, rule, registry), registry
     )
-    return Published(registry.get(name, version.version), decision)
+    return Published(registry.get(name, version.version), decision, proof)

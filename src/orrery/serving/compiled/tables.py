@@ -5,6 +5,7 @@ Legend: n rows, k columns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -96,17 +97,19 @@ class Vectors:
     def __init__(self, transform: VectorTransform) -> None:
         self.transform = transform
         self._scaled = Scaled(transform.scale)
+        self._gone = [math.nan] * transform.width
 
     def one(self, values: Values) -> tuple[Encoded, ...]:
         """Float64 [1, width]."""
         return self.many([values], 1)
 
     def many(self, columns: Sequence[Values], rows: int) -> tuple[Encoded, ...]:
-        """Float64 [n, width]; missing vectors take the general path."""
+        """Float64 [n, width]."""
         width = self.transform.width
-        if not width or not all(v.__class__ is list and len(v) == width for v in columns[0]):
+        vectors = [self._gone if v is None else v for v in columns[0]]
+        if not width or not all(v.__class__ is list and len(v) == width for v in vectors):
             raise UnusualError
-        x = numbers(list(chain.from_iterable(columns[0]))).reshape(rows, width)
+        x = numbers(list(chain.from_iterable(vectors))).reshape(rows, width)
         if not self.transform.indicator:
             return (self._scaled(x),)
         missing = np.isnan(x).all(axis=1, keepdims=True)
