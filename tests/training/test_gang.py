@@ -99,7 +99,7 @@ def stuck(worker: Worker) -> Any:
     return (i for i in range(worker.rank))
 
 
-@pytest.mark.parametrize("workers", ["auto", "x", 1.5, 0, -1, True])
+@pytest.mark.parametrize("workers", ["x", 1.5, 0, -1, True])
 def test_a_wrong_number_of_workers_is_told(workers: Any) -> None:
     with pytest.raises(SettingsError, match=r"workers is .* at least 1"):
         ory.gang(stuck, workers=workers)

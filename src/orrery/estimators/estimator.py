@@ -18,6 +18,7 @@ from orrery.estimators.model import Model
 from orrery.estimators.recipe import Recipe
 from orrery.estimators.resolving import check_columns, resolve
 from orrery.features.feature import Feature
+from orrery.learners.crew import GangCrew
 from orrery.learners.learner import Learner
 from orrery.schema import Kind
 from orrery.training.events import Observer
@@ -65,6 +66,7 @@ class Estimator(Recipe):
         validation: Any = None,
         engine: Engine | str | None = None,
         workers: int | Literal["auto"] = 1,
+        elastic: tuple[int, int] | None = None,
         exchange: str | Mapping[str, Any] | Exchanging = "allreduce",
         observers: Sequence[Observer] = (),
         folder: str | Path | None = None,
@@ -72,18 +74,21 @@ class Estimator(Recipe):
         """Learn from the rows of a table.
 
         ``validation`` are rows to stop early on. ``workers`` learn together (``auto``: one for each GPU, or
-        core) on an ``engine``, this machine by default, and agree by an ``exchange``. ``folder`` keeps
+        core) on an ``engine``, this machine by default, and agree by an ``exchange``. ``elastic=(1, 4)``:
+        where workers are lost it goes on with those that are left, and takes others in later. ``folder`` keeps
         checkpoints: the same call after a crash goes on from the last one; by default a folder in
         ORRERY_HOME named by settings and data.
         Raises DataError, TargetError, FitError, SettingsError.
         """
         held = None if validation is None else as_table(validation)
         place = engine_of(engine)
+        several = count_workers(workers, place)
+        crew = GangCrew(place, several, elastic=elastic) if several > 1 or elastic is not None else None
         return fit_model(
             resolve(self, as_table(table), validated=held is not None),
             validation=held,
             engine=place if engine is not None else None,
-            workers=count_workers(workers, place),
+            crew=crew,
             exchange=exchange_of(exchange),
             observers=observers,
             folder=None if folder is None else Path(folder),
@@ -104,6 +109,7 @@ def fit(
     seed: int = 0,
     engine: Engine | str | None = None,
     workers: int | Literal["auto"] = 1,
+    elastic: tuple[int, int] | None = None,
     exchange: str | Mapping[str, Any] | Exchanging = "allreduce",
     observers: Sequence[Observer] = (),
     progress: bool | None = None,
@@ -142,6 +148,7 @@ def fit(
             validation=validation,
             engine=engine,
             workers=workers,
+            elastic=elastic,
             exchange=exchange,
             observers=watching,
             folder=folder,

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from orrery import settings
 from orrery.data.table import Table
 from orrery.engines.engine import Engine
-from orrery.engines.local import LOCAL
 from orrery.errors import FitError
 from orrery.estimators.example import take_example
 from orrery.estimators.leaks import find_leaks
@@ -49,14 +48,13 @@ def fit_model(
     *,
     validation: Table | None,
     engine: Engine | None,
-    workers: int,
+    crew: GangCrew | None,
     exchange: Exchanging,
     observers: Sequence[Observer],
     folder: Path | None,
 ) -> Model:
     """The model of a resolved estimator."""
     started = time.perf_counter()
-    crew = GangCrew(engine or LOCAL, workers) if workers > 1 else None
     if crew is not None:
         crew.check()
     estimator, notes = resolved.estimator, _Notes()

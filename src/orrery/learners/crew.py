@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from orrery.engines.engine import Engine, Link, Lost, Member
+from orrery.engines.engine import Again, Engine, Grown, Link, Lost, Member
 from orrery.engines.job import Gang
+from orrery.engines.lives import checked
 from orrery.errors import SettingsError
 from orrery.learners import openmp
 from orrery.learners.learner import Learner, Predictor
-from orrery.training.events import Epoch, Event, Observer, Started, Step
+from orrery.training.events import Epoch, Event, Observer, Step
 from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
 from orrery.training.pushed import Pushed, pushed
 from orrery.training.rows import Dealt, Rows
-from orrery.training.world import World
+from orrery.training.world import Growing, World
 
 RESTARTS = 2
 """How often a gang starts again from its last checkpoint when a worker is lost."""
@@ -43,11 +44,14 @@ class GangCrew:
     engine: Engine
     workers: int
     restarts: int = RESTARTS
+    elastic: tuple[int, int] | None = None
+    """The least and the most workers, where their number may change."""
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raises SlotsError where so many workers cannot start, before anything is read."""
+        """Raises SettingsError, and SlotsError where so many workers cannot start; nothing is read yet."""
+        self.elastic = checked(self.elastic, self.workers)
         self.engine.plan(Gang(len, self.workers))
 
     def told(self) -> list[str]:
@@ -60,18 +64,18 @@ class GangCrew:
         """The predictor that a gang of so many workers learns."""
         started = time.perf_counter()
         servers = world.exchange.servers
-        if self.workers <= servers:
-            raise SettingsError(
-                f"{self.workers} workers are none that learn, where {servers} hold parameters."
-            )
+        least = self.elastic[0] if self.elastic is not None else self.workers
+        if least <= servers:
+            raise SettingsError(f"{least} workers are none that learn, where {servers} hold parameters.")
         handed, fed = self._handed(rows, servers)
-        task = Shift(learner, handed, replace(world, crew=None))
+        task = Shift(learner, handed, replace(world, crew=None, fixed=self.elastic is None))
+        epochs: dict[int, int] = {}
 
         def listen(rank: int, told: Any) -> str | None:
-            if isinstance(told, Lost):
-                left = f"{told.restarts_left} more restarts are left"
-                self.notes.append(f"the gang started again from its last checkpoint; {left}. {told.why}")
+            if isinstance(told, Lost | Grown):
+                self._note(told)
                 return None
+            epochs.update((event.epoch, event.rows) for event in told if isinstance(event, Epoch))
             answers = [observe(event) for event in told]
             return "stop" if "stop" in answers else None
 
@@ -79,6 +83,7 @@ class GangCrew:
             task,
             self.workers,
             restarts=self.restarts,
+            elastic=self.elastic,
             listen=listen,
             logs=world.folder / "logs" if world.folder is not None else None,
             folder=world.folder,
@@ -86,17 +91,28 @@ class GangCrew:
             warm=WARM,
         )
         done: list[Done] = self.engine.submit(self.engine.plan(gang)).result()
-        self.facts = _facts(done, self.workers - servers, time.perf_counter() - started)
+        self.facts = _facts(done, len(done) - servers, time.perf_counter() - started)
+        self.facts["rows_per_epoch"] = sorted(set(epochs.values()))
         predictor = done[0].predictor
         assert predictor is not None
         return predictor
+
+    def _note(self, told: Lost | Grown) -> None:
+        if isinstance(told, Grown):
+            self.notes.append(f"the gang went on with {told.workers} workers from a checkpoint")
+            return
+        left = f"{told.restarts_left} more restarts are left"
+        size = "" if self.elastic is None else f" with {told.workers} workers"
+        self.notes.append(f"the gang started again{size} from its last checkpoint; {left}. {told.why}")
 
     def _handed(self, rows: Feed | Rows, servers: int) -> tuple[Feed | Dealt | Pushed, list[Any]]:
         """What the workers are handed, and what the engine feeds them besides."""
         if isinstance(rows, Feed):
             return rows, []
         if not rows.unordered:
-            return rows.dealt(self.workers, servers), []
+            # Finer where the number of workers may change, so that any number shares them evenly.
+            parts = self.workers - servers if self.elastic is None else 2 * self.elastic[1]
+            return rows.dealt(parts, servers), []
         found = pushed(self.engine, rows)
         return (rows.feed(), []) if found is None else found
 
@@ -108,8 +124,6 @@ class Done:
     predictor: Predictor | None
     read: int
     """Rows that it read and encoded itself."""
-    epochs: list[int]
-    """Rows that it looked at in each whole epoch."""
     traffic: Traffic
     seconds: float
 
@@ -122,8 +136,14 @@ class Shift:
     rows: Feed | Dealt | Pushed
     world: World
 
-    def __call__(self, member: Member) -> Done:
+    def __call__(self, member: Member) -> Done | Again:
         """Run inside a worker."""
+        try:
+            return self._work(member)
+        except Growing:
+            return Again()
+
+    def _work(self, member: Member) -> Done:
         openmp.load("torch", "Learning with several workers")
         from orrery.training.exchange.group import device_of, joined
 
@@ -140,6 +160,7 @@ class Shift:
             folder=member.folder or self.world.folder,
             keep=member.link.keep if member.folder is not None and member.link is not None else None,
             stopping=lambda: member.link is not None and member.link.stopped,
+            growing=lambda: member.link is not None and member.link.growing,
         )
         observe = _Telling(member.link if member.rank == 0 else None)
         with joined(member.meeting, member.rank, member.size, device):
@@ -147,7 +168,7 @@ class Shift:
             predictor = self.learner.work(feed, world, observe)
             feed.close()
         observe.flush()
-        return Done(predictor, read, observe.epochs, world.traffic, time.perf_counter() - began)
+        return Done(predictor, read, world.traffic, time.perf_counter() - began)
 
     def _feed(self, member: Member, traffic: Traffic) -> tuple[Feed, int]:
         if isinstance(self.rows, Feed):
@@ -162,19 +183,10 @@ class _Telling:
 
     def __init__(self, link: Link | None) -> None:
         self.link = link
-        self.epochs: list[int] = []
-        self._rows: int | None = None  # of the epoch so far; None where its begin was not seen
         self._events: list[Event] = []
         self._next = 0.0
 
     def __call__(self, event: Event) -> Literal["stop"] | None:
-        if isinstance(event, Started):
-            self._rows = None if event.resumed_at_step else 0
-        elif isinstance(event, Step) and self._rows is not None:
-            self._rows += event.own_rows
-        elif isinstance(event, Epoch):
-            self.epochs += [] if self._rows is None else [self._rows]
-            self._rows = 0
         if self.link is not None:
             self._events.append(event)
             if not isinstance(event, Step) or time.monotonic() >= self._next:
@@ -196,7 +208,6 @@ def _facts(done: Sequence[Done], learning: int, seconds: float) -> dict[str, Any
     return {
         "workers": workers,
         "rows_read": [one.read for one in done],
-        "rows_per_epoch": sorted({sum(rows) for rows in zip(*(one.epochs for one in done), strict=True)}),
         "steps": traffic[0].steps,
         "bytes_moved": sum(each.moved_bytes for each in traffic),
         "bytes_sent_per_step": round(max(each.sent_bytes for each in traffic) / steps),

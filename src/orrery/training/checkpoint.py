@@ -44,6 +44,7 @@ class Saver:
     ) -> None:
         self.folder = world.folder
         self.rank = world.rank
+        self.size = world.size
         self.meet = meet
         self.keep = world.keep
         self.others = range(1, world.size) if meet is not None else range(0)
@@ -66,7 +67,7 @@ class Saver:
         if not self.writes:
             return
         began = time.monotonic()
-        path = write(self.folder, tensors, {"key": self.key, "state": dict(state)})
+        path = write(self.folder, tensors, {"key": self.key, "size": self.size, "state": dict(state)})
         if self.keep is not None:
             self.keep(path, [_own_name(rank, step) for rank in self.others])
         now = time.monotonic()
@@ -84,7 +85,8 @@ class Saver:
                 f"The folder {self.folder} holds a checkpoint of another run: other settings or other rows.",
                 hint="Choose another folder, or delete this one to begin again.",
             )
-        if self.meet is None or not self.rank:
+        # Of another number of workers each takes the first one's optimizer; their weights were equal.
+        if self.meet is None or not self.rank or values.get("size", self.size) != self.size:
             return tensors, values["state"]
         own = read(self.folder, _own_name(self.rank, values["state"]["step"]))
         if own is None:

@@ -29,8 +29,6 @@ class Step:
     learning_rate: float = 0.0
     rows: int = 0
     """Of the batch."""
-    own_rows: int = 0
-    """Those of them that this worker looked at; all, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,8 @@ class Epoch:
     epoch: int
     metrics: Mapping[str, float]
     best: bool = False
+    rows: int = 0
+    """That all workers together learnt from."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def fit_module(
     arrays = as_arrays(some.blocks, feed.outputs)
     if code_key(type(module)) and world.rank == 0:  # a user's own: better refused now than after hours
         export_onnx(copy.deepcopy(module).eval(), decoder, feed.outputs, arrays)
-    exchange = world.exchange.open(world, recipe) if world.size > 1 else Single()
+    exchange = world.exchange.open(world, recipe) if world.size > 1 or not world.fixed else Single()
     train(module, decoder, feed, recipe, world, observe, change, exchange)
     module = exchange.end(module).cpu().eval()
     onnx = export_onnx(module, decoder, feed.outputs, arrays) if world.rank == 0 else b""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,18 +20,20 @@ from orrery import settings
 from orrery.data.rowhash import row_hashes
 from orrery.data.sources.spark import Spark
 from orrery.data.table import Table, read
-from orrery.engines.engine import Engine, Lost, Member
+from orrery.engines.engine import Again, Engine, Grown, Lost, Member
 from orrery.engines.fed import fed_by, fed_of
 from orrery.engines.find import engine_of
 from orrery.engines.job import Gang
+from orrery.engines.lives import checked, most
 from orrery.engines.logs import followed
 from orrery.errors import SettingsError
-from orrery.extras import available
+from orrery.extras import available, require
 from orrery.spec import code_key, stable_key
 from orrery.training.pushed import handed, template
 from orrery.training.sharing import share
-from orrery.training.stretches import deal
+from orrery.training.stretches import deal, own_part
 from orrery.training.worker import Rows, Worker
+from orrery.training.world import Growing
 
 WARM = ("torch", "torch.distributed", "torch._dynamo", "orrery.training.checkpoint")
 
@@ -39,7 +41,8 @@ WARM = ("torch", "torch.distributed", "torch._dynamo", "orrery.training.checkpoi
 def gang(
     fn: Callable[[Worker], Any],
     *,
-    workers: int,
+    workers: int | Literal["auto"],
+    elastic: tuple[int, int] | None = None,
     table: Any = None,
     engine: Engine | str | None = None,
     seed: int = 0,
@@ -51,6 +54,8 @@ def gang(
 ) -> list[Any]:
     """Run a function in several workers at once; what each of them returned, in the order of ranks.
 
+    ``workers``: a number, or "auto" for all that could start now; with ``elastic=(1, 4)`` the gang goes on
+    with those that are left when one is lost, and takes others in when it saves.
     ``table``: rows to learn from; each worker reads its part of them in place. ``folder`` keeps what
     ``worker.save`` saves, and what the workers print: the same call goes on from there;
     so does the gang by itself when a worker is lost, ``restarts`` times. ``on_report`` hears what
@@ -60,22 +65,25 @@ def gang(
     >>> gang(lambda worker: worker.rank, workers=1)
     [0]
     """
-    _check(fn, workers)
     place = engine_of(engine)
+    count = _counted(fn, workers, place)
+    if checked(elastic, count) is not None:
+        require("torch", "elastic=")  # by which the workers agree when to begin anew
     rows = None if table is None else table if isinstance(table, Table) else read(table)
     data = None if rows is None else rows.fingerprint()
-    name = stable_key(getattr(fn, "__qualname__", ""), code_key(fn), data, workers, seed)
+    name = stable_key(getattr(fn, "__qualname__", ""), code_key(fn), data, elastic or count, seed)
     kept = Path(folder) if folder is not None else settings.home() / "gangs" / name
-    parts, fed = _handed(rows, workers, place)
+    parts, fed = _handed(rows, count if elastic is None else 2 * elastic[1], place)
     task = Task(fn, parts, kept.absolute(), seed, settings.device())
 
     def listen(rank: int, told: Any) -> None:
-        if on_report is not None and not isinstance(told, Lost):
+        if on_report is not None and not isinstance(told, Lost | Grown):
             on_report(rank, told)
 
     job = Gang(
         task,
-        workers,
+        count,
+        elastic=elastic,
         restarts=restarts,
         deadline_s=deadline_s,
         listen=listen,
@@ -85,23 +93,26 @@ def gang(
         warm=WARM if available("torch") else (),
     )
     plan = place.plan(job)
-    with followed(kept / "logs", workers, on_print) if on_print is not None else nullcontext():
+    with followed(kept / "logs", most(job), on_print) if on_print is not None else nullcontext():
         returned: list[Any] = place.submit(plan).result()
     if folder is None:
         shutil.rmtree(kept, ignore_errors=True)
     return returned
 
 
-def _check(fn: object, workers: object) -> None:
+def _counted(fn: object, workers: object, engine: Engine) -> int:
     if not callable(fn):
         raise SettingsError(
             f"{fn!r:.80} is no function.", hint="Give a function of one argument, the worker."
         )
+    if workers == "auto":
+        return max(1, engine.slots().free)
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise SettingsError(f"workers is {workers!r}; it is a whole number of at least 1.")
+        raise SettingsError(f"workers is {workers!r}; it is a whole number of at least 1, or 'auto'.")
+    return workers
 
 
-def _handed(rows: Table | None, workers: int, engine: Engine) -> tuple[list[Table] | Table | None, list[Any]]:
+def _handed(rows: Table | None, parts: int, engine: Engine) -> tuple[list[Table] | Table | None, list[Any]]:
     """What the workers read, each its part, or make of what the engine feeds them; and what it feeds."""
     if rows is None:
         return None, []
@@ -109,7 +120,7 @@ def _handed(rows: Table | None, workers: int, engine: Engine) -> tuple[list[Tabl
     if pipeline is not None:
         fed = fed_of(pipeline, pipeline.schema.names)
         return template(pipeline, fed, 0), [fed]
-    return deal(read(rows.to_arrow()) if isinstance(rows.source, Spark) else rows, workers), []
+    return deal(read(rows.to_arrow()) if isinstance(rows.source, Spark) else rows, parts), []
 
 
 @dataclass(frozen=True)
@@ -127,18 +138,23 @@ class Task:
         with ExitStack() as stack:
             device = "cpu"
             meet: Callable[[], object] = _alone
+            agree: Callable[[bool], bool] = bool
             if available("torch"):
-                from orrery.training.exchange.group import device_of, joined
+                from orrery.training.exchange.group import agreed, device_of, joined
 
                 device = device_of(self.device, member.local_rank)
-                if member.size > 1:
+                if member.meeting:
                     from torch import distributed
 
                     stack.enter_context(joined(member.meeting, member.rank, member.size, device))
                     meet = distributed.barrier
+                    agree = agreed
             rows = None if self.parts is None else _all_rows(self.parts, member, meet)
-            worker = Worker(member, device, member.folder or self.folder, rows, self.seed, meet)
-            return self.fn(worker)
+            worker = Worker(member, device, member.folder or self.folder, rows, self.seed, agree)
+            try:
+                return self.fn(worker)
+            except Growing:
+                return Again()
 
 
 def _alone() -> None:
@@ -150,7 +166,8 @@ def _all_rows(parts: list[Table] | Table, member: Member, meet: Callable[[], obj
 
     Rows that the cluster fed are put in the order of what they hold, see :mod:`orrery.training.pushed`.
     """
-    own = parts[member.rank] if isinstance(parts, list) else handed(parts, member)
+    dealt = isinstance(parts, list)
+    own = own_part(parts, member.rank, member.size) if isinstance(parts, list) else handed(parts, member)
     if member.scratch is None:
         return Rows(own.to_arrow())
     path = member.scratch / f"rows-{member.rank}.arrow"
@@ -169,7 +186,7 @@ def _all_rows(parts: list[Table] | Table, member: Member, meet: Callable[[], obj
             tables.append(reader.read_all())
         at += length
     found = pa.concat_tables(tables)
-    return Rows(found if isinstance(parts, list) else found.take(np.argsort(_hashes(found), kind="stable")))
+    return Rows(found if dealt else found.take(np.argsort(_hashes(found), kind="stable")))
 
 
 def _hashes(rows: Any) -> Any:

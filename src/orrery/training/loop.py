@@ -38,7 +38,7 @@ from orrery.training.feed import Feed
 from orrery.training.recipe import Recipe, learning_rate
 from orrery.training.run import STOPPED, Run, State, begin, resume, snapshot
 from orrery.training.threads import threads_that_pay
-from orrery.training.world import World
+from orrery.training.world import Growing, World
 
 
 def train(
@@ -88,24 +88,30 @@ def _epoch(run: Run, state: State, saver: Saver) -> None:
     run.module.train()
     size = run.recipe.batch_size
     for batch in run.feed.batches(state.epoch, size, start=state.batch, world=run.world):
-        save = _step(run, state, batch, saver.due())
+        save, grow = _step(run, state, batch, saver.due())
         if state.reason:
             return
         if save:
             saver.save(state.step, *snapshot(run, state))
+        if save and grow:
+            raise Growing
     _close_epoch(run, state)
 
 
-def _step(run: Run, state: State, batch: Batch, due: bool) -> bool:
-    """One batch: loss, gradients, one move of the weights. Whether a worker finds it time to save."""
+def _step(run: Run, state: State, batch: Batch, due: bool) -> tuple[bool, bool]:
+    """One batch: loss, gradients, one move of the weights.
+
+    Whether a worker finds it time to save, and whether one knows of more workers.
+    """
     rate = learning_rate(run.recipe, state.step, run.steps)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     _seed(run.world, state.step)
     own = sum(_backward(run, part, state.epoch, batch.total) for part in _parts(run, batch))
-    told = (own, float(run.world.stopping()), float(due))
+    world, rows = run.world, len(batch.rows)
+    told = (own, *map(float, (world.stopping(), due, world.growing(), rows)))
     last = (state.batch + 1) * run.recipe.batch_size >= run.feed.rows
-    loss, stop, save = run.exchange.before_step(run.module, told, last)
+    loss, stop, save, grow, seen = run.exchange.before_step(run.module, told, last)
     if not math.isfinite(loss):
         raise _diverged("loss", loss, run, state)
     if run.recipe.clip_norm:
@@ -119,10 +125,11 @@ def _step(run: Run, state: State, batch: Batch, due: bool) -> bool:
     state.batch += 1
     state.loss += loss * batch.total
     state.weight += batch.total
+    state.rows += round(seen)
     if stop:
         state.reason = STOPPED
-    _tell(run, state, Step(state.step, state.epoch, loss, rate, batch.size, len(batch.rows)))
-    return bool(save)
+    _tell(run, state, Step(state.step, state.epoch, loss, rate, batch.size))
+    return bool(save), bool(grow)
 
 
 def _parts(run: Run, batch: Batch) -> Iterator[Batch]:
@@ -170,6 +177,7 @@ def _close_epoch(run: Run, state: State) -> None:
     best = decisive is None or state.best_loss is None or decisive <= state.best_loss
     if decisive is not None and not math.isfinite(decisive):
         raise _diverged("validation loss", decisive, run, state)
+    rows, state.rows = state.rows, 0
     state.epoch, state.batch, state.loss, state.weight = state.epoch + 1, 0, 0.0, 0.0
     if best:
         state.best_loss, state.best_epoch, state.metrics = decisive, state.epoch, metrics
@@ -178,7 +186,7 @@ def _close_epoch(run: Run, state: State) -> None:
         state.reason = "finished"
     elif run.recipe.patience is not None and state.epoch - state.best_epoch >= run.recipe.patience:
         state.reason = "stopped early"
-    _tell(run, state, Epoch(state.epoch, metrics, best))
+    _tell(run, state, Epoch(state.epoch, metrics, best, rows))
 
 
 def _share_buffers(run: Run) -> None:

@@ -15,7 +15,7 @@ from orrery.training.encoding import MEMORY_BYTES, encode
 from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
 from orrery.training.sharing import first_of, flatten, share, unflatten
-from orrery.training.stretches import deal
+from orrery.training.stretches import deal, own_part
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,26 @@ class Rows:
         """Whether the rows have no order of their own; they get one from what they hold."""
         return isinstance(self.train.source, Spark)
 
-    def dealt(self, workers: int, idle: int = 0) -> Dealt:
+    def dealt(self, parts: int, idle: int = 0) -> Dealt:
         """Which worker reads what; small. The last ``idle`` workers read nothing."""
-        held = None if self.held is None else deal(self.held, workers, idle)
-        return Dealt(self, deal(self.train, workers, idle), held)
+        held = None if self.held is None else deal(self.held, parts)
+        return Dealt(self, deal(self.train, parts), held, idle)
 
 
 @dataclass(frozen=True)
 class Dealt:
-    """Rows, and the part of them that each worker reads."""
+    """Rows, and parts of them, of which each worker reads one or more; the last ``idle`` workers none."""
 
     rows: Rows
     train: list[Table]
     held: list[Table] | None
+    idle: int = 0
 
     def feed(self, member: Member, barrier: Callable[[], object], traffic: Traffic) -> tuple[Feed, int]:
         """The whole feed, of which this worker encodes its part; and how many rows it read."""
-        held = None if self.held is None else self.held[member.rank]
-        return together(self.rows, self.train[member.rank], held, member, barrier, traffic)
+        place = member.rank, member.size - self.idle
+        held = None if self.held is None else own_part(self.held, *place)
+        return together(self.rows, own_part(self.train, *place), held, member, barrier, traffic)
 
 
 def together(

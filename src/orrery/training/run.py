@@ -39,6 +39,8 @@ class State:
     loss: float = 0.0
     """Sum over those batches of loss times weight."""
     weight: float = 0.0
+    rows: int = 0
+    """That all workers looked at in those batches."""
     best_loss: float | None = None
     best_epoch: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -117,7 +119,8 @@ def _key(module: nn.Module, feed: Feed, recipe: Recipe, world: World, augment: A
     settings = recipe.model_dump(exclude={"checkpoint_s"})
     own = code_key(type(module))
     rows = (feed.fingerprint, feed.seed)
-    gang = (world.size, world.exchange.to_dict() if world.size > 1 else None)
+    size = world.size if world.fixed else 0
+    gang = (size, world.exchange.to_dict() if size != 1 else None)
     return stable_key(weights.hexdigest(), own, *rows, settings, world.seed, *gang, repr(augment))
 
 

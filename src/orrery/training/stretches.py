@@ -7,7 +7,7 @@ the number of workers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orrery.aggregate import RecordBatch
@@ -72,20 +72,50 @@ class Stretches:
         return self.source.to_dict()
 
 
-def deal(table: Table, workers: int, idle: int = 0) -> list[Table]:
+def deal(table: Table, workers: int) -> list[Table]:
     """The part of the table that each worker reads; together, in order, they are the table.
 
-    The last ``idle`` workers read nothing.
-
-    Where a step needs to see all rows (a query, a sample), the first worker reads everything.
+    Where a step needs to see all rows (a query, a sample), the first reads everything.
     """
     pipeline = build(table.source, table.steps)
     learn_cuts(pipeline)
     parts = list(pipeline.source.partitions())
     if is_rowwise(pipeline):
-        dealt = [*_deal(pipeline, parts, workers - idle), *([] for _ in range(idle))]
-        return [_part(pipeline, own) for own in dealt]
-    return [table, *(_part(pipeline, []) for _ in range(workers - 1))]
+        return [_part(pipeline, own) for own in _deal(pipeline, parts, workers)]
+    return [table, *(_part(pipeline, []) for _ in range(max(1, workers - 1)))]
+
+
+def own_part(parts: Sequence[Table], rank: int, workers: int) -> Table:
+    """What one of so many workers reads, of a table that was dealt in at least as many parts.
+
+    Those whose rank is beyond them read nothing.
+    """
+    first, last = len(parts) * rank // workers, len(parts) * (rank + 1) // workers
+    own = list(parts[first:last]) if rank < workers else []
+    if own and not isinstance(own[0].source, Stretches):  # it reads everything
+        return own[0]
+    like = parts[-1].source
+    assert isinstance(like, Stretches)
+    stretches = [s for part in own if isinstance(part.source, Stretches) for s in part.source.stretches]
+    return Table(Stretches(like.source, like.where, _joined(stretches)), parts[-1].steps)
+
+
+def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """The same rows; those that follow each other are read at once."""
+    found: list[Stretch] = []
+    for each in stretches:
+        before = found[-1] if found else None
+        if (
+            before is not None
+            and before.rows is not None
+            and each.rows is not None
+            and before.partition == each.partition
+            and before.start + before.rows == each.start
+        ):
+            found[-1] = replace(before, rows=before.rows + each.rows)
+        else:
+            found.append(each)
+    return found
 
 
 def _part(pipeline: Pipeline, own: Sequence[Stretch]) -> Table:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from orrery.engines.engine import Member
 from orrery.errors import SettingsError
+from orrery.training.world import Growing
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Worker:
     """One worker of a gang, as ``fn`` sees it.
 
     >>> import pyarrow as pa
-    >>> worker = Worker(Member(), "cpu", Path("kept"), Rows(pa.table({"x": [1, 2, 3]})), 0, list)
+    >>> worker = Worker(Member(), "cpu", Path("kept"), Rows(pa.table({"x": [1, 2, 3]})), 0, bool)
     >>> sorted(int(x) for batch in worker.batches(2) for x in batch["x"])
     [1, 2, 3]
     """
@@ -42,7 +43,7 @@ class Worker:
         folder: Path,
         rows: Rows | None,
         seed: int,
-        meet: Callable[[], object],
+        meet: Callable[[bool], bool],
     ) -> None:
         self.member = member
         self.device = device
@@ -100,7 +101,10 @@ class Worker:
         self._epoch, self._batch = self._epoch + 1, 0
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Keep tensors and plain values, and how far the rows are; all workers call it, the first writes."""
+        """Keep tensors and plain values, and how far the rows are; all workers call it, the first writes.
+
+        A gang that may change its size, and has room for more workers, then begins anew with them.
+        """
         from orrery.training import checkpoint
 
         if self.rank == 0:
@@ -109,7 +113,9 @@ class Worker:
             path = checkpoint.write(self.folder, tensors, {"plain": plain, "at": [self._epoch, self._batch]})
             if self.member.folder is not None and self.member.link is not None:
                 self.member.link.keep(path)
-        self._meet()
+        link = self.member.link
+        if self._meet(link is not None and link.growing):
+            raise Growing
 
     def report(self, **values: float) -> None:
         """Tell the driver, who hands it to ``on_report``."""

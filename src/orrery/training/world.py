@@ -21,6 +21,10 @@ class Crew(Protocol):
         """What the learner learns in a gang: a predictor."""
 
 
+class Growing(BaseException):
+    """Raised in every worker, past all that catches errors: all is saved, and more workers can join."""
+
+
 def never() -> bool:
     """Nobody asks to stop."""
     return False
@@ -47,5 +51,9 @@ class World:
     """What that has cost this worker."""
     stopping: Callable[[], bool] = never
     """Whether somebody outside asked this worker to stop; the gang then stops together."""
+    growing: Callable[[], bool] = never
+    """Whether there is room for more workers: the gang then ends with its next checkpoint, to begin anew."""
+    fixed: bool = True
+    """Whether the gang keeps its size, so that chance and bits may depend on it."""
     crew: Crew | None = None
     """Workers to be had, where this is not one of them already."""

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from orrery.training.exchange.choice import Average
-from orrery.training.exchange.group import from_the_first, ring_bytes, summed
+from orrery.training.exchange.group import Untold, from_the_first, ring_bytes, summed
 from orrery.training.world import World
 
 
@@ -27,6 +27,7 @@ class Averager:
         self.state: dict[str, Tensor] = {}
         self._steps: Tensor = torch.zeros((), dtype=torch.int64)
         self._meet = False
+        self._untold = Untold()
         self._device: torch.device | None = None
 
     def begin(self, module: nn.Module, judged: nn.Module) -> None:
@@ -54,8 +55,9 @@ class Averager:
         every = self.settings.every
         self._meet = last or (every is not None and int(self._steps) % every == 0)
         if self._meet:
-            return self.totals(told)
-        return [told[0] * self.size, *(0.0 for _ in told[1:])]
+            return self.totals(self._untold.all(told))
+        loss, *nothing = self._untold.kept(told)
+        return [loss * self.size, *nothing]
 
     def after_step(self, module: nn.Module) -> None:
         """Where all meet: the mean of the weights, or a step along the mean move."""

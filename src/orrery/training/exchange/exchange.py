@@ -30,7 +30,8 @@ class Exchange(Protocol):
     def before_step(self, module: nn.Module, told: Sequence[float], last: bool) -> list[float]:
         """This worker's gradients are complete, and not used yet; the sums of what all told.
 
-        ``told``: its part of the loss, then wishes (to stop, to save). ``last``: the epoch ends here.
+        ``told``: its part of the loss, then wishes (to stop, to save, to grow) and rows, which are summed
+        when all meet. ``last``: the epoch ends here.
         """
 
     def after_step(self, module: nn.Module) -> None:

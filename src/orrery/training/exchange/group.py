@@ -67,6 +67,36 @@ def summed(values: Sequence[float], device: torch.device | None, traffic: Traffi
     return found
 
 
+class Untold:
+    """What workers would have told at every step, summed until all meet; a loss is told as it is.
+
+    >>> untold = Untold()
+    >>> untold.kept([0.5, 1.0]), untold.all([0.25, 1.0])
+    ([0.5, 0.0], [0.25, 2.0])
+    """
+
+    def __init__(self) -> None:
+        self._sums: list[float] = []
+
+    def kept(self, told: Sequence[float]) -> list[float]:
+        """Keep it; what one who is alone hears: the loss, and nothing else."""
+        self._sums = self.all(told)[1:]
+        return [told[0], *(0.0 for _ in self._sums)]
+
+    def all(self, told: Sequence[float]) -> list[float]:
+        """With all that was kept, which is then forgotten."""
+        before, self._sums = self._sums or [0.0] * (len(told) - 1), []
+        return [told[0], *(a + b for a, b in zip(before, told[1:], strict=True))]
+
+
+def agreed(wish: bool) -> bool:
+    """Whether any worker wishes it, the same for all; so it is also where all meet."""
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    wishes = torch.tensor([float(wish)], device=device)
+    dist.all_reduce(wishes)
+    return bool(wishes.item())
+
+
 def ring_bytes(tensor: Tensor) -> int:
     """What each worker sends when a tensor is added up around a ring: all twice, but for its own part."""
     size = dist.get_world_size()

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from orrery.training.exchange.choice import Server
-from orrery.training.exchange.group import from_the_first
+from orrery.training.exchange.group import Untold, from_the_first
 from orrery.training.recipe import learning_rate
 from orrery.training.world import World
 
@@ -41,6 +41,7 @@ class Pusher:
         self.server = world.size  # its rank: they learn, it comes after them
         self._learns = not world.serves
         self._device: torch.device | None = None
+        self._untold = Untold()
 
     def begin(self, module: nn.Module, judged: nn.Module) -> None:
         """Everybody takes the first worker's weights."""
@@ -72,8 +73,9 @@ class Pusher:
         self.traffic.steps += 1
         self.traffic.waited_s += time.perf_counter() - began
         if together or last:
-            return self.totals(told)
-        return [told[0] * self.size, *(0.0 for _ in told[1:])]
+            return self.totals(self._untold.all(told))
+        loss, *nothing = self._untold.kept(told)
+        return [loss * self.size, *nothing]
 
     def after_step(self, module: nn.Module) -> None:
         """At the end of an epoch all have the same: nobody pushes until everybody has pulled."""

@@ -1,0 +1,159 @@
+"""Gangs that change their size: on with those that are left, and others in at the next checkpoint."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import orrery as ory
+from orrery.engines.engine import Engine
+from orrery.engines.forks import FORKS
+from orrery.engines.lives import checked
+from orrery.engines.local import Local
+from orrery.engines.spark import Spark
+from orrery.errors import SettingsError, SlotsError, WorkerError
+from orrery.training.events import Event, Started, Step
+from orrery.training.worker import Worker
+
+ENGINES: dict[str, Callable[[Callable[[str], Any]], Engine]] = {
+    "local": lambda ask: Local(threads=3),
+    "spark": lambda ask: Spark(ask("spark")),
+}
+ROWS, BATCH = 401, 80
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param](request.getfixturevalue)
+
+
+def visits(worker: Worker) -> tuple[int, int]:
+    """Two epochs; saves after each batch, and tells which rows it saw. The last of three is killed once."""
+    import torch
+
+    steps = 0 if worker.restored is None else int(worker.restored["steps"])
+    begun = steps
+    for epoch in worker.epochs(2):
+        for batch in worker.batches(BATCH):
+            numbers = {f"row {int(x)}": 1.0 for x in batch["x"]}
+            worker.report(step=steps, epoch=epoch, begun=begun, world=worker.world, **numbers)
+            if worker.rank == 2 and steps == 7 and not (worker.folder / "killed").exists():
+                (worker.folder / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            steps += 1
+            worker.save({"weights": torch.ones(2) * steps, "steps": steps})
+    return worker.world, begun
+
+
+def test_a_gang_goes_on_with_two_of_three_and_takes_the_third_in_again(
+    engine: Engine, tmp_path: Path
+) -> None:
+    told: list[dict[str, float]] = []
+    worlds: list[int] = []
+
+    def hear(rank: int, values: Any) -> None:
+        told.append(dict(values))
+        if rank == 0:
+            worlds.append(int(values["world"]))
+
+    rows = {"x": np.arange(ROWS, dtype=np.float32)}
+    done = ory.gang(
+        visits, workers=3, elastic=(1, 3), table=rows, engine=engine, folder=tmp_path / "run", on_report=hear
+    )
+    sizes = [size for size, before in zip(worlds, [0, *worlds], strict=False) if size != before]
+    assert sizes == [3, 2, 3]
+    assert [size for size, _ in done] == [3, 3, 3]
+    assert all(begun > 7 for _, begun in done)
+    # A step that a life was killed in is done again by the next, which began later.
+    last = {values["step"]: max(v["begun"] for v in told if v["step"] == values["step"]) for values in told}
+    kept = [values for values in told if values["begun"] == last[values["step"]]]
+    for epoch in range(2):
+        seen = [name for values in kept if values["epoch"] == epoch for name in values if " " in name]
+        assert sorted(seen) == sorted(f"row {i}" for i in range(ROWS))
+
+
+def table(rows: int) -> dict[str, Any]:
+    draw = np.random.default_rng(rows)
+    x = draw.normal(size=(rows, 2))
+    return {"x": x[:, 0], "z": x[:, 1], "y": np.where(x.sum(1) > 0, "up", "down")}
+
+
+def kill_a_worker() -> None:
+    assert FORKS._server is not None
+    os.kill(max(child.pid for child in psutil.Process(FORKS._server.pid).children()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("exchange", ["allreduce", {"kind": "average", "every": 3}, "sharded"])
+def test_a_fit_goes_on_with_those_that_are_left(exchange: Any) -> None:
+    killed: list[int] = []
+    begun: list[int] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Started):
+            begun.append(event.resumed_at_step)
+        if isinstance(event, Step) and event.step >= 10 and not killed:
+            killed.append(event.step)
+            kill_a_worker()
+
+    recipe = {"checkpoint_s": 0.0, "epochs": 12, "batch_size": 64}
+    settings: dict[str, Any] = {"learner": "network", "width": 8, "depth": 1, "validation_share": 0.0}
+    model = ory.fit(
+        table(ROWS),
+        "y",
+        engine=Local(threads=3),
+        workers=3,
+        elastic=(1, 3),
+        exchange=exchange,
+        recipe=recipe,
+        observers=[watch],
+        **settings,
+    )
+    facts = model.lineage["gang"]
+    assert facts["rows_per_epoch"] == [ROWS]
+    assert facts["workers"] == 3
+    assert len(begun) == 3
+    assert any("started again with 2 workers" in note for note in model.notes)
+    assert any("went on with 3 workers" in note for note in model.notes)
+    answers = [row["prediction"] for row in model.predict([{"x": 1.0, "z": 1.0}, {"x": -1.0, "z": -1.0}])]
+    assert answers == ["up", "down"]
+
+
+def test_one_worker_may_be_all_that_is_left(tmp_path: Path) -> None:
+    """Where others have taken the slot of the one that was lost, it goes on alone."""
+
+    def task(worker: Worker) -> int:
+        marker = worker.folder / "killed"
+        if worker.rank == 1 and not marker.exists():
+            marker.parent.mkdir(exist_ok=True)
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return worker.world
+
+    assert ory.gang(task, workers=2, elastic=(1, 2), engine=Local(threads=2), folder=tmp_path / "run") == [1]
+
+
+def test_fewer_than_the_least_are_not_enough() -> None:
+    def task(worker: Worker) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(WorkerError, match=r"(?s)Worker \d of 2 .*started again 1 times; no more"):
+        ory.gang(task, workers=2, elastic=(2, 2), engine=Local(threads=2), restarts=1)
+
+
+@pytest.mark.parametrize("elastic", [(2, 1), (0, 2), (1,), 3, (3, 4), (1.0, 2), "12"])
+def test_a_wrong_range_is_told(elastic: Any) -> None:
+    with pytest.raises(SettingsError, match="least and the most workers"):
+        checked(elastic, 2)
+
+
+def test_auto_takes_all_slots_that_are_free() -> None:
+    assert ory.gang(lambda worker: worker.world, workers="auto", engine=Local(threads=3)) == [3, 3, 3]
+    with pytest.raises(SlotsError):
+        ory.gang(lambda worker: worker.world, workers=4, elastic=(1, 5), engine=Local(threads=3))
