@@ -45,7 +45,7 @@ def open_files() -> set[str]:
     return {name for name in found if name.endswith((".parquet", ".bin"))}
 
 
-def parquet(folder: Path, groups: list[list[int]]) -> Table:
+def parquet(folder: Path, groups: list[list[int]], **told: Any) -> Table:
     """Files of row groups; ``x`` and ``name`` are functions of ``id``, which counts all rows."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.parquet"):
@@ -59,7 +59,7 @@ def parquet(folder: Path, groups: list[list[int]]) -> Table:
                 pa.field("name", pa.string()),
             ]
         )
-        with pq.ParquetWriter(folder / f"{f:03}.parquet", schema) as out:
+        with pq.ParquetWriter(folder / f"{f:03}.parquet", schema, **told) as out:
             for size in sizes:
                 ids = list(itertools.islice(numbers, size))
                 names = [None if i % 7 == 3 else f"row {i}" for i in ids]
@@ -88,6 +88,9 @@ def ids(batches: Any) -> list[list[int]]:
     threads=st.integers(1, 3),
     stop=st.floats(0, 1),
     worlds=st.tuples(st.sampled_from(WORLDS), st.sampled_from(WORLDS)),
+    columns=st.sampled_from([None, ["id", "x"]]),
+    told=st.sampled_from([{}, {"compression": "none", "use_dictionary": False, "write_page_checksum": True}]),
+    keep_bytes=st.sampled_from([0, 500, 1 << 20]),
 )
 def test_one_order_for_any_workers_threads_and_stops(
     tmp_path: Path,
@@ -99,14 +102,17 @@ def test_one_order_for_any_workers_threads_and_stops(
     threads: int,
     stop: float,
     worlds: tuple[int, int],
+    columns: list[str] | None,
+    told: dict[str, Any],
+    keep_bytes: int,
 ) -> None:
-    table = parquet(tmp_path / "rows", groups)
+    """With all columns rows are decoded as they are read; without text they are read plainly, or kept."""
+    table = parquet(tmp_path / "rows", groups, **told)
     rows = sum(map(sum, groups))
 
     def loader(rank: int = 0, world: int = 1, threads: int = threads) -> Loader:
-        return table.loader(
-            size, None, shuffle, 3, rank, world, lanes=lanes, buffer_bytes=buffer_bytes, threads=threads
-        )
+        limits = {"buffer_bytes": buffer_bytes, "keep_bytes": keep_bytes}
+        return table.loader(size, columns, shuffle, 3, rank, world, lanes=lanes, threads=threads, **limits)
 
     whole = ids(loader())
     assert [len(batch) for batch in whole] == [min(size, rows - at) for at in range(0, rows, size)]
@@ -314,6 +320,7 @@ def test_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
         ({"transform": 5}, "transform is 5; it is a function"),
         ({"shuffle": "no"}, "shuffle is 'no'"),
         ({"cache": 5}, "cache is 5"),
+        ({"keep_bytes": -1}, "keep_bytes is -1"),
     ):
         with pytest.raises(SettingsError, match=said):
             table.loader(**{"batch_size": 2, **wrong})

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from orrery.data.loader.columns import Dense
 
 Slots = NDArray[np.int32]
+NOWHERE = -1
+"""The place of a row that nobody wants: it is not written."""
 
 
 class Arena:
@@ -27,8 +29,7 @@ class Arena:
 
     def __init__(self, dense: Sequence[Dense], rows: int) -> None:
         self.rows = rows
-        self.parts = {part.key: np.empty(rows + 1, part.record) for part in dense}
-        """One more than asked for: what nobody wants is written to slot ``rows``."""
+        self.parts = {part.key: np.empty(rows, part.record) for part in dense}
         self._free = np.arange(rows, dtype=np.int32)[::-1].copy()
         self.free = rows
 

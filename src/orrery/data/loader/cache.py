@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orrery.data.loader.columns import ROW_NUMBER, Layout
+from orrery.data.loader import records
+from orrery.data.loader.columns import Layout
 from orrery.data.loader.order import Piece
 from orrery.data.loader.read import Groups, Parts, fill, slice_rows, starts
 from orrery.data.loader.slices import Slices
@@ -84,6 +85,9 @@ class Spill:
     def close(self) -> None:
         """The file stays open: it has no name by which to find it again."""
 
+    def drop(self) -> None:
+        """Nothing can be made again."""
+
 
 class Cache:
     """Groups of rows as the loader holds them, in a folder."""
@@ -124,15 +128,9 @@ class Cache:
 
     def load(self, piece: Piece, layout: Layout, out: Parts, places: NDArray[Any]) -> Any:
         """As every ``Groups`` does."""
-        data, rows, at = self._slices.read(piece.group), self.rows[piece.group], 0
-        for part in layout.dense:
-            if part.key == ROW_NUMBER:
-                first = int(self._starts[piece.group]) + piece.start
-                part.fill(out[part.key], places, _Rows(piece.rows), first)
-            else:
-                found = np.frombuffer(data, part.record, rows, at)
-                out[part.key][places] = found[piece.start : piece.stop]
-                at += rows * part.row_bytes
+        data = records.read(self._slices, piece.group, layout)
+        at = records.unpack(data, layout, self.rows[piece.group], (piece.start, piece.stop), out, places)
+        records.number(layout, out, places, int(self._starts[piece.group]) + piece.start)
         if not layout.ragged:
             return None
         schema = pa.schema([layout.schema.field(name) for name in layout.ragged])
@@ -147,12 +145,8 @@ class Cache:
         """Close the file; it is opened again when it is read."""
         self._slices.close()
 
-
-class _Rows:
-    """As much of a table as row numbers need."""
-
-    def __init__(self, num_rows: int) -> None:
-        self.num_rows = num_rows
+    def drop(self) -> None:
+        """Nothing is kept beside the file."""
 
 
 def _write(folder: Path, groups: Groups, layout: Layout, most_bytes: int, threads: int) -> None:
@@ -176,7 +170,7 @@ def _write(folder: Path, groups: Groups, layout: Layout, most_bytes: int, thread
         for piece, parts, rest in in_order(taken, pieces, threads):
             for start in range(0, piece.rows, step):
                 rows = min(step, piece.rows - start)
-                slices.append(_bytes_of(layout, parts, rest, start, rows), rows)
+                slices.append(records.packed(layout, parts, rest, start, rows), rows)
                 origin.append(int(groups.origin[piece.group]))
         slices.sync()
     finally:
@@ -188,15 +182,6 @@ def _write(folder: Path, groups: Groups, layout: Layout, most_bytes: int, thread
     (folder / "rows.bin").touch()
     with pa.OSFile(str(folder / "index.arrow"), "wb") as out, pa.ipc.new_file(out, index.schema) as file:
         file.write_table(index)
-
-
-def _bytes_of(layout: Layout, parts: Parts, rest: Any, start: int, rows: int) -> bytes:
-    """A slice: the records of each dense part, then the other columns as Arrow."""
-    pieces = [parts[p.key][start : start + rows].tobytes() for p in layout.dense if p.key != ROW_NUMBER]
-    if rest is not None:
-        own = rest.slice(start, rows).combine_chunks().to_batches()[0]
-        pieces.append(own.serialize().to_pybytes())
-    return b"".join(pieces)
 
 
 @contextmanager

@@ -101,13 +101,16 @@ class Dense:
 
     def number(self, out: NDArray[Any], places: NDArray[Any], first: int) -> None:
         """Write the numbers of rows from ``first`` on to places of ``out``."""
-        out[places] = np.arange(first, first + len(places), dtype=np.int64).view(self.record)
+        scatter(out, places, np.arange(first, first + len(places), dtype=np.int64).view(self.record))
 
     def write(self, out: NDArray[Any], places: NDArray[Any], columns: NDArray[Any]) -> None:
         """Write columns [w, n values] to n places of ``out``, a few at a time: they stay in the cache."""
         if len(columns) == 1:
-            out[places] = columns.reshape(-1).view(self.record)
+            scatter(out, places, columns.reshape(-1).view(self.record))
             return
+        wanted = _wanted(places)
+        if wanted is not None:
+            places, columns = places[wanted], columns[:, wanted]
         rows = _own.rows.of(CHUNK_ROWS * self.row_bytes).view(self.dtype).reshape(CHUNK_ROWS, len(columns))
         for low in range(0, columns.shape[1], CHUNK_ROWS):
             block = rows[: columns.shape[1] - low]
@@ -281,6 +284,26 @@ def plain(array: Any) -> Any:
     if pa.types.is_temporal(kind):
         return array.view(pa.int64())
     return array
+
+
+def scatter(out: NDArray[Any], places: NDArray[Any], records: NDArray[Any]) -> None:
+    """Write records to places of ``out``; those whose place is below 0 nowhere.
+
+    >>> out = np.zeros(3, np.int64)
+    >>> scatter(out, np.array([2, -1, 0]), np.array([5, 6, 7]))
+    >>> out.tolist()
+    [7, 0, 5]
+    """
+    wanted = _wanted(places)
+    if wanted is None:
+        out[places] = records
+    else:
+        out[places[wanted]] = records[wanted]
+
+
+def _wanted(places: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Which rows have a place; None where all have."""
+    return np.flatnonzero(places >= 0) if len(places) and places.min() < 0 else None
 
 
 def stride(rows: int, width: int) -> int:

@@ -122,7 +122,7 @@ class Loader:
 
     def set_epoch(self, epoch: int) -> None:
         """Begin that epoch, at its first batch, with the next iteration."""
-        self.close()
+        self._stop()
         self.epoch, self._batch, self._begun = epoch, 0, False
 
     def state_dict(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Loader:
             )
         if not (state["epoch"] >= 0 and 0 <= state["batch"] <= self._plan.order.batches):
             raise SettingsError(f"There is no batch {state['batch']} in epoch {state['epoch']}.")
-        self.close()
+        self._stop()
         order = replace(self._plan.order, seed=state["seed"], lanes=state["lanes"], hold=state["hold"])
         self.__dict__["_plan"] = replace(self._plan, order=order)
         self.epoch, self._batch, self._begun = int(state["epoch"]), int(state["batch"]), False
@@ -178,6 +178,12 @@ class Loader:
 
     def close(self) -> None:
         """Stop at once: no thread and no file is left. The loader may be iterated again."""
+        self._stop()
+        if "_plan" in self.__dict__:
+            self._plan.groups.drop()
+
+    def _stop(self) -> None:
+        """End the iteration that runs, and keep what the next will use."""
         self._give_up("The loader was closed, which ended this iteration.")
         if "_plan" in self.__dict__:
             self._plan.groups.close()  # what was opened to count rows

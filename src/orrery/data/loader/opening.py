@@ -46,7 +46,7 @@ def opened(table: Table, chosen: Settings) -> Plan:
         table = type(table)(table.source, needed(table.source, table.steps, tuple(chosen.images)))
     pipeline = table._pipeline
     schema = _selected(pipeline.schema, chosen)
-    groups, missing = groups_of(pipeline, schema, chosen.cache_bytes)
+    groups, missing = groups_of(pipeline, schema, chosen)
     shapes = sizes(chosen.images)
     numbered = chosen.row_number is not None or bool(shapes)
     layout = columns.layout(schema, chosen.features, missing | set(shapes), chosen.tensors, numbered=numbered)
@@ -73,7 +73,7 @@ def opened(table: Table, chosen: Settings) -> Plan:
     )
 
 
-def groups_of(pipeline: Pipeline, schema: Any, most_bytes: int) -> tuple[Groups, set[str]]:
+def groups_of(pipeline: Pipeline, schema: Any, chosen: Settings) -> tuple[Groups, set[str]]:
     """Groups of a table's rows in these columns, and the columns of which a value may be missing.
 
     Where the place does not know its rows, they are written to a spill in one pass.
@@ -82,7 +82,7 @@ def groups_of(pipeline: Pipeline, schema: Any, most_bytes: int) -> tuple[Groups,
     nullable = [field.name for field in schema if field.nullable]
     if pipeline.is_plain() and pipeline.where is None:
         if isinstance(source, Parquet) and source.is_plain:
-            read = ParquetGroups(source)
+            read = ParquetGroups(source, 0 if chosen.cache else chosen.keep_bytes)
             return read, read.missing(nullable)
         if isinstance(source, Memory):
             return MemoryGroups(source), {n for n in nullable if source.table.column(n).null_count}
@@ -90,7 +90,7 @@ def groups_of(pipeline: Pipeline, schema: Any, most_bytes: int) -> tuple[Groups,
         parts = source.partitions() if bad is None or bad.on_bad == "stop" else []
         if parts and all(part.rows is not None for part in parts):
             return SourceGroups(source, parts), _missing(source, nullable)
-    spill = Spill.of(pipeline.batches(schema.names), schema, most_bytes)
+    spill = Spill.of(pipeline.batches(schema.names), schema, chosen.cache_bytes)
     return spill, spill.missing
 
 

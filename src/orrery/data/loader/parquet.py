@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orrery.data import files
+from orrery.data.loader import records
 from orrery.data.loader.columns import CHUNK_ROWS, Layout
+from orrery.data.loader.kept import Kept
 from orrery.data.loader.order import Piece
 from orrery.data.loader.plain import Plain
 from orrery.data.loader.read import Cursor, Cursors, Parts, fill, starts
@@ -36,7 +38,7 @@ class ParquetGroups:
     error.
     """
 
-    def __init__(self, source: Parquet) -> None:
+    def __init__(self, source: Parquet, keep_bytes: int = 0) -> None:
         self.source = source
         self.paths = source.paths
         self._versions = source.versions()
@@ -47,6 +49,7 @@ class ParquetGroups:
         self._plain = Plain(
             [files.local(p) if files.is_local(p) else None for p in self.paths], self._footers
         )
+        self._kept = Kept(keep_bytes)
         self._cursors = Cursors()
         self._idle: list[tuple[int, Any, Any]] = []
         self._lock = Lock()
@@ -76,7 +79,9 @@ class ParquetGroups:
             self._unchanged(path)
             first, done, rest = int(self.starts[piece.group]) + piece.start, 0, []
             span = (piece.start, piece.stop)
-            if self._plain.load((file, group), span, layout, out, places, first):
+            if self._plain.load((file, group), span, layout, out, places, first) or self._load_kept(
+                piece, layout, out, places, first
+            ):
                 self._unchanged(path)
                 return None
             for batch in self._batches(piece, layout.names):
@@ -86,6 +91,19 @@ class ParquetGroups:
                 done += batch.num_rows
             self._unchanged(path)
         return pa.concat_tables(rest) if rest and layout.ragged else None
+
+    def _load_kept(self, piece: Piece, layout: Layout, out: Parts, places: NDArray[Any], first: int) -> bool:
+        """The same from rows that were decoded before, or are now, for the next time as well."""
+        if layout.ragged:
+            return False
+
+        def decode(start: int) -> Iterator[Any]:
+            return self._stream(*self.places[piece.group], layout.names, start)
+
+        if not self._kept.load(piece, self.rows[piece.group], layout, out, places, decode):
+            return False
+        records.number(layout, out, places, first)
+        return True
 
     def _batches(self, piece: Piece, names: Sequence[str]) -> Iterator[Any]:
         """A piece, a little at a time: it stays in the processor's cache until it is where it goes."""
@@ -143,10 +161,10 @@ class ParquetGroups:
         path, footer = self.paths[file], self._footers[file]
         if files.is_local(path):
             handle: Any = pa.OSFile(str(files.local(path)), "rb")
-            return pq.ParquetFile(handle, metadata=footer, pre_buffer=False), handle
+            return _reader(handle, footer), handle
         opened = files.opened(path, ranges=True, version=self._versions[path])
         handle = _Remote(opened, opened.__enter__())
-        return pq.ParquetFile(handle.file, metadata=footer, pre_buffer=True), handle
+        return _reader(handle.file, footer, far=True), handle
 
     def ragged_bytes(self, names: Sequence[str]) -> float:
         """From the footers, and from the first rows: dictionaries make a file smaller than its rows."""
@@ -165,13 +183,18 @@ class ParquetGroups:
         return max(most, float(table.nbytes / table.num_rows))
 
     def close(self) -> None:
-        """Close every file."""
+        """Close every file; what was decoded stays until ``drop``."""
         self._cursors.close()
+        self._kept.close()
         self._plain.close()
         with self._lock:
             idle, self._idle = self._idle, []
         for _, _, handle in idle:
             handle.close()
+
+    def drop(self) -> None:
+        """Keep no decoded rows."""
+        self._kept.drop()
 
     def _unchanged(self, path: str) -> None:
         """Looks at a file of this machine; one elsewhere is looked at whenever it is opened."""
@@ -205,6 +228,11 @@ class _Remote:
     def close(self) -> None:
         with suppress(Exception):  # the connection may be gone already
             self._context.__exit__(None, None, None)
+
+
+def _reader(file: Any, footer: Any, *, far: bool = False) -> Any:
+    """Which checks the checksums of pages, where the file has them."""
+    return pq.ParquetFile(file, metadata=footer, pre_buffer=far, page_checksum_verification=True)
 
 
 def _name(footer: Any, leaf: int) -> str:

@@ -1,9 +1,9 @@
 """Parquet's plain pages, read without a decoder: values as they lie in the file, straight to where they go.
 
 Numbers and bytes of fixed size that are neither compressed, nor put into dictionaries, nor missing, lie in
-their pages one after the other. One ``preadv`` brings many columns, each to its own row of a matrix; Arrow
-would copy them twice more. Whatever is not exactly so is left to Arrow. Page headers are Thrift's compact
-protocol (https://parquet.apache.org/docs/file-format/data-pages/). Legend: n rows, w columns of a matrix.
+their pages one after the other, and so do lists of one length. One ``preadv`` brings many columns, each to
+its own row of a matrix; Arrow would copy them twice more. Whatever is not exactly so is left to Arrow. Pages
+that carry a checksum are held against it. Legend: n rows, w columns of a matrix.
 """
 
 from __future__ import annotations
@@ -12,30 +12,26 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from orrery.data.loader.columns import ROW_NUMBER, Dense, Layout, stride
+from orrery.data.loader.pages import Pages, Values, check, pages_of
 
 STEP_BYTES = 12 << 20
 """Read at a time: one row group of usual size; no more, so that memory stays bounded."""
 
-_WINDOWS = (512, 16 << 10)  # bytes in which a page's header is looked for; statistics may make it long
 _GAP = 8 << 10  # bytes that are rather read than jumped over
 _MOST_VIEWS = 1000  # that one call may fill
 _MOST_OPEN = 32
-_DEEPEST = 3  # structs within structs, in a page's header
 _LINE = 64  # bytes of a line of the processor's cache
-_DATA_PAGE, _PLAIN = 0, 0
 _PHYSICAL = {"FLOAT": "f4", "DOUBLE": "f8", "INT32": "i4", "INT64": "i8"}
-
-Pages = NDArray[np.int64]
-"""[pages, 2]: where the values of each begin in the file, and how many they are."""
 
 
 class Plain:
@@ -48,6 +44,7 @@ class Plain:
         self._schemas: dict[int, Any] = {}
         self._idle: list[tuple[int, int]] = []
         self._spare: list[NDArray[np.uint8]] = []
+        self._checked: dict[int, set[int]] = {}  # of each file the pages that are read in parts
         self._lock = Lock()
 
     def load(
@@ -68,18 +65,19 @@ class Plain:
             ]
             if len(found) < len(layout.dense):
                 return False
+            checked = self._checked.setdefault(place[0], set())
             step = max(1, STEP_BYTES // max(layout.row_bytes, 1))
             with self._memory(min(step, span[1] - span[0]), found) as memory:
                 for low in range(span[0], span[1], step):
                     high = min(low + step, span[1])
                     places = to[low - span[0] : high - span[0]]
-                    _load(file, found, memory, (low, high), out, places, first + low - span[0])
+                    _load((file, checked), found, memory, (low, high), out, places, first + low - span[0])
         return True
 
     def _of(self, file: int, place: tuple[int, int], part: Dense, layout: Layout) -> list[Pages]:
         """The pages of each column of a part; none where one is not plain."""
         if part.key == ROW_NUMBER:
-            return [np.empty((0, 2), np.int64)]
+            return [np.empty((0, 5), np.int64)]
         found = []
         for name in part.names:
             key = (*place, name)
@@ -96,16 +94,19 @@ class Plain:
         schema = self._schemas.get(place[0])
         if schema is None:
             schema = self._schemas[place[0]] = footer.schema.to_arrow_schema()
-        leaf = next((i for i in range(footer.num_columns) if footer.schema.column(i).path == name), None)
-        if leaf is None or schema.get_all_field_indices(name) != [leaf] or schema.field(leaf).type != kind:
+        leaves = [i for i in range(footer.num_columns) if _top(footer.schema.column(i)) == name]
+        if (
+            len(leaves) != 1
+            or len(schema.get_all_field_indices(name)) != 1
+            or schema.field(name).type != kind
+        ):
             return None
-        column, chunk = footer.schema.column(leaf), footer.row_group(place[1]).column(leaf)
-        width = _width(column, kind)
-        if width is None or chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
+        rows, chunk = footer.row_group(place[1]).num_rows, footer.row_group(place[1]).column(leaves[0])
+        values = _values(footer.schema.column(leaves[0]), kind, rows)
+        if values is None or chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
             return None
-        rows, optional = footer.row_group(place[1]).num_rows, column.max_definition_level > 0
         span = (chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size)
-        return pages_of(file, span, rows, width, optional=optional)
+        return pages_of(file, span, values)
 
     @contextmanager
     def _opened(self, number: int) -> Iterator[int]:
@@ -144,6 +145,7 @@ class Plain:
         """Close every file that nobody reads now."""
         with self._lock:
             idle, self._idle = self._idle, []
+            self._checked.clear()
         for _, file in idle:
             os.close(file)
 
@@ -169,8 +171,16 @@ class _Part:
         return memory.reshape(len(self.pages), stride(rows, self.width))[:, : rows * self.width]
 
 
+class _Wanted(NamedTuple):
+    """A part of a page: where it begins in the file, the memory that it goes to, and the page."""
+
+    place: int
+    view: memoryview
+    page: list[int]
+
+
 def _load(
-    file: int,
+    file: tuple[int, set[int]],
     parts: Sequence[_Part],
     memory: NDArray[np.uint8],
     span: tuple[int, int],
@@ -179,8 +189,9 @@ def _load(
     first: int,
 ) -> None:
     rows, at = span[1] - span[0], -memory.ctypes.data % _LINE
+    descriptor, checked = file
     filled: list[tuple[Dense, NDArray[Any]]] = []
-    wanted: list[tuple[int, Any]] = []
+    wanted: list[_Wanted] = []
     for part in parts:
         if part.dense.key == ROW_NUMBER:
             continue
@@ -189,7 +200,8 @@ def _load(
         filled.append((part.dense, columns))
         wanted += _wanted(part, columns, span)
         at += size
-    read(file, wanted)
+    read(descriptor, wanted)
+    _check(descriptor, wanted, checked)
     for dense, columns in filled:
         dense.write(out[dense.key], places, columns.view(dense.dtype))
     for part in parts:
@@ -197,121 +209,72 @@ def _load(
             part.dense.number(out[part.dense.key], places, first)
 
 
-def _wanted(part: _Part, columns: NDArray[np.uint8], span: tuple[int, int]) -> Iterator[tuple[int, Any]]:
-    """Where in the file rows lie, and the memory that they go to."""
-    width = part.width
+def _wanted(part: _Part, columns: NDArray[np.uint8], span: tuple[int, int]) -> Iterator[_Wanted]:
+    """What is to be read: places in the file, the memory that they go to, their pages."""
+    first, last = span[0] * part.width, span[1] * part.width
     for pages, column in zip(part.pages, columns, strict=True):
-        view, begin = memoryview(column), 0
-        for offset, count in pages.tolist():
-            low, high = max(begin, span[0]), min(begin + count, span[1])
+        view, end = memoryview(column), 0
+        for page in pages.tolist():
+            begin, end = end, end + page[1]
+            low, high = max(begin, first), min(end, last)
             if high > low:
-                yield offset + (low - begin) * width, view[(low - span[0]) * width : (high - span[0]) * width]
-            begin += count
+                yield _Wanted(page[0] + low - begin, view[low - first : high - first], page)
 
 
-def read(file: int, wanted: list[tuple[int, Any]]) -> None:
+def _check(file: int, wanted: Sequence[_Wanted], checked: set[int]) -> None:
+    """Hold pages against their checksums; one of which a part was read, once while the file is open."""
+    for found in wanted:
+        _, size, place, _, told = found.page
+        if told >= 0 and len(found.view) == size:
+            check(file, found.page, found.view)
+        elif told >= 0 and place not in checked:
+            check(file, found.page)
+            checked.add(place)
+
+
+def read(file: int, wanted: Sequence[_Wanted]) -> None:
     """Fill each view from its place in the file, with few calls. Raises ValueError where the file ends."""
-    wanted = sorted(wanted, key=lambda found: found[0])
+    wanted = sorted(wanted, key=attrgetter("place"))
     between = memoryview(bytearray(_GAP))
     i = 0
     while i < len(wanted):
-        start = end = wanted[i][0]
+        start = end = wanted[i].place
         views: list[Any] = []
-        while i < len(wanted) and 0 <= wanted[i][0] - end <= _GAP and len(views) < _MOST_VIEWS:
-            if wanted[i][0] > end:
-                views.append(between[: wanted[i][0] - end])
-            views.append(wanted[i][1])
-            end = wanted[i][0] + len(wanted[i][1])
+        while i < len(wanted) and 0 <= wanted[i].place - end <= _GAP and len(views) < _MOST_VIEWS:
+            if wanted[i].place > end:
+                views.append(between[: wanted[i].place - end])
+            views.append(wanted[i].view)
+            end = wanted[i].place + len(wanted[i].view)
             i += 1
         if os.preadv(file, views, start) != end - start:
             raise ValueError("it ends before its rows do")
 
 
-def pages_of(
-    file: int, span: tuple[int, int], rows: int, width: int, *, optional: bool = False
-) -> Pages | None:
-    """Where the values of a column's pages lie; None where they are not plain, or some are missing.
+def _top(column: Any) -> str:
+    """The column that a leaf of the file's schema belongs to."""
+    return str(column.path).split(".")[0]
 
-    ``width``: bytes of a value. ``optional``: whether levels, which tell what is missing, come before values.
-    """
-    at, done, found = span[0], 0, []
-    while done < rows:
-        told = _header(file, at)
-        if told is None:
+
+def _values(column: Any, kind: Any, rows: int) -> Values | None:
+    """What a leaf's pages hold, where Arrow's values are the file's, bit by bit."""
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    optional = column.max_definition_level > 0
+    if pa.types.is_fixed_size_list(kind):
+        width = _width(column, kind.value_type)
+        if width is None or column.max_repetition_level != 1 or not kind.list_size:
             return None
-        header, begin = told
-        size, data = header.get(3, -1), header.get(5)
-        if header.get(1) != _DATA_PAGE or size != header.get(2) or not isinstance(data, dict):
-            return None
-        count = data.get(1)
-        levels = 0
-        if optional:
-            levels = 4 + int.from_bytes(os.pread(file, 4, begin), "little")
-        if data.get(2) != _PLAIN or not isinstance(count, int) or count < 1 or size != levels + count * width:
-            return None
-        found.append((begin + levels, count))
-        at, done = begin + size, done + count
-    return np.array(found, np.int64).reshape(-1, 2) if done == rows and at <= span[1] else None
-
-
-def _header(file: int, at: int) -> tuple[dict[int, Any], int] | None:
-    """A page's header by field number, and where it ends in the file."""
-    for window in _WINDOWS:
-        try:
-            found, size = _struct(os.pread(file, window, at), 0)
-        except IndexError:  # it is longer, or none
-            continue
-        except ValueError:
-            return None
-        return found, at + size
-    return None
-
-
-def _struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
-    """A struct of Thrift's compact protocol, by field: whole numbers, truth, structs; bytes are left out."""
-    found: dict[int, Any] = {}
-    field = 0
-    while head := data[at]:
-        at += 1
-        kind, jump = head & 15, head >> 4
-        field += jump
-        if not jump:
-            field, at = _whole(data, at)
-        if kind in (1, 2):
-            found[field] = kind == 1
-        elif kind in (4, 5, 6):
-            found[field], at = _whole(data, at)
-        elif kind == 8:
-            size, at = _varint(data, at)
-            at += size
-        elif kind == 12 and depth < _DEEPEST:
-            found[field], at = _struct(data, at, depth + 1)
-        else:
-            raise ValueError(f"a page's header holds no value of kind {kind}")
-    return found, at + 1
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
-        if byte < 128:
-            return value, at
-
-
-def _whole(data: bytes, at: int) -> tuple[int, int]:
-    """A whole number, which may be below 0."""
-    value, at = _varint(data, at)
-    return (value >> 1) ^ -(value & 1), at
-
-
-def _width(column: Any, kind: Any) -> int | None:
-    """Bytes of a value, where Arrow's value is the file's, bit by bit."""
+        return Values(rows * kind.list_size, width, optional, kind.list_size)
     if column.max_repetition_level or column.max_definition_level > 1:
         return None
     if pa.types.is_fixed_size_binary(kind) and not pa.types.is_decimal(kind):
-        return int(kind.byte_width) if column.physical_type == "FIXED_LEN_BYTE_ARRAY" else None
+        same = column.physical_type == "FIXED_LEN_BYTE_ARRAY"
+        return Values(rows, int(kind.byte_width), optional) if same and kind.byte_width else None
+    width = _width(column, kind)
+    return None if width is None else Values(rows, width, optional)
+
+
+def _width(column: Any, kind: Any) -> int | None:
+    """Bytes of a number."""
     if column.physical_type not in _PHYSICAL or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return None
     width = np.dtype(_PHYSICAL[column.physical_type]).itemsize

@@ -51,6 +51,9 @@ class Groups(Protocol):
     def close(self) -> None:
         """Close what is open; loading opens it again."""
 
+    def drop(self) -> None:
+        """Let go of what may be made again."""
+
 
 class Cursor:
     """Batches that are read on from where the last piece ended."""
@@ -167,6 +170,9 @@ class SourceGroups:
         """Give up what was left in the middle."""
         self._cursors.close()
 
+    def drop(self) -> None:
+        """Nothing is kept."""
+
 
 class MemoryGroups:
     """Rows in memory, in slices: any can be reached at once, so all are mixed with all."""
@@ -189,6 +195,9 @@ class MemoryGroups:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def drop(self) -> None:
+        """Nothing is kept."""
 
 
 def fill(table: Any, layout: Layout, out: Parts, places: NDArray[Any], first: int) -> Any:

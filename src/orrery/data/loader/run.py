@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orrery.data.loader.arena import Arena, Buffers, Slots
+from orrery.data.loader.arena import NOWHERE, Arena, Buffers, Slots
 from orrery.data.loader.columns import Layout
 from orrery.data.loader.lane import Feed, Held
 from orrery.data.loader.order import Order, Piece
@@ -202,7 +202,7 @@ class Run:
         given = feed.given(unit)
         places = slots
         if given:
-            places = np.full(len(mixed), self._arena.rows, np.int32)
+            places = np.full(len(mixed), NOWHERE, np.int32)
             places[np.sort(mixed[given:])] = slots
         done, rest = 0, []
         for piece in pieces:

@@ -57,6 +57,9 @@ class Settings:
     cache_bytes: int = 64 << 30
     """How much a cache, or the spill of a query, may take on disk."""
 
+    keep_bytes: int = 8 << 30
+    """How many decoded rows of compressed files a scratch file may keep for later epochs; 0 keeps none."""
+
     @classmethod
     def of(cls, **told: Any) -> Settings:
         """From what the user said. Raises SettingsError for a name that is none, and for wrong values."""
@@ -74,6 +77,8 @@ class Settings:
         for name in _WHOLE:
             if not _is_whole(getattr(self, name), 1):
                 raise SettingsError(f"{name} is {getattr(self, name)!r}; it is a whole number of at least 1.")
+        if not _is_whole(self.keep_bytes, 0):
+            raise SettingsError(f"keep_bytes is {self.keep_bytes!r}; it is a whole number of at least 0.")
         if not _is_whole(self.seed, None):
             raise SettingsError(f"seed is {self.seed!r}; it is a whole number.")
         if not (_is_whole(self.rank, 0) and self.rank < self.world):

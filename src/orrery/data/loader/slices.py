@@ -6,10 +6,12 @@ import os
 import tempfile
 import zlib
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
 
+from orrery.data.loader.columns import Scratch
 from orrery.errors import SourceError
 
 
@@ -17,9 +19,9 @@ class Slices:
     """Append, then read in any order, by any number of threads.
 
     >>> slices = Slices(None, most_bytes=100)
-    >>> slices.append(b"one", rows=1)
-    >>> slices.append(b"three", rows=3)
-    >>> slices.read(1), slices.rows
+    >>> slices.append(b"one", rows=1), slices.append(b"three", rows=3)
+    (0, 1)
+    >>> bytes(slices.read(1)), slices.rows
     (b'three', [1, 3])
     >>> slices.close()
     """
@@ -31,41 +33,47 @@ class Slices:
         self._ends = [0]
         self._sums: list[int] = []
         self._file: int | None = None
+        self._lock = Lock()
 
-    def append(self, data: bytes | memoryview, rows: int) -> None:
-        """Add a slice. Raises SourceError where there is no room."""
-        if self._file is None:
-            self._file = _created(self.path)
-        end = self._ends[-1] + len(data)
-        if end > self.most_bytes:
-            raise SourceError(
-                f"The rows take more than the {self.most_bytes:,} bytes that the loader may write.",
-                hint="Raise cache_bytes=, read fewer columns, or leave cache= out.",
-            )
+    def append(self, data: bytes | memoryview, rows: int) -> int:
+        """Add a slice; its number. Raises SourceError where there is no room."""
+        size, total = memoryview(data).nbytes, zlib.crc32(data)
+        with self._lock:
+            if self._file is None:
+                self._file = _created(self.path)
+            start = self._ends[-1]
+            if start + size > self.most_bytes:
+                raise SourceError(
+                    f"The rows take more than the {self.most_bytes:,} bytes that the loader may write.",
+                    hint="Raise cache_bytes=, read fewer columns, or leave cache= out.",
+                )
+            self.rows.append(rows)
+            self._ends.append(start + size)
+            self._sums.append(total)
+            number = len(self.rows) - 1
         try:
-            view, at = memoryview(data), self._ends[-1]
+            view = memoryview(data).cast("B")
             while len(view):
-                written = os.pwrite(self._file, view, at)
-                view, at = view[written:], at + written
+                written = os.pwrite(self._file, view, start)
+                view, start = view[written:], start + written
         except OSError as error:
             where = self.path or tempfile.gettempdir()
             raise SourceError(
                 f"The loader cannot write its rows to {where}: {error.strerror}.",
                 hint="Make room, or name another folder: cache=, or TMPDIR.",
             ) from None
-        self.rows.append(rows)
-        self._ends.append(end)
-        self._sums.append(zlib.crc32(data))
+        return number
 
-    def read(self, number: int) -> bytes:
-        """A slice, checked. Raises SourceError where it is not what was written."""
-        if self._file is None:
+    def read(self, number: int, memory: Scratch | None = None) -> memoryview:
+        """A slice, checked, in memory that may be used again. Raises SourceError where it is another."""
+        file = self._file
+        if file is None:
             if self.path is None:
                 raise SourceError("The loader's rows are closed.")
-            self._file = os.open(self.path, os.O_RDONLY)
+            file = self._file = os.open(self.path, os.O_RDONLY)
         start, end = self._ends[number], self._ends[number + 1]
-        data = os.pread(self._file, end - start, start)
-        if len(data) < end - start or zlib.crc32(data) != self._sums[number]:
+        data = (memory or Scratch()).of(end - start).data
+        if os.preadv(file, [data], start) < end - start or zlib.crc32(data) != self._sums[number]:
             where = self.path or "the loader's scratch file"
             raise SourceError(
                 f"{where}, bytes {start} to {end}: these are not the rows that were written there.",
