@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = dict(
         _command(
             "Models", "feedback", "What happened afterwards: outcomes, drift, retrain, promote, decisions."
         ),
+        _command("Models", "client", "Print a typed client of one model, as Python code."),
         _command("Models", "launch", "Run a training script of your own as several workers, unchanged."),
         _command("Flows", "check", "Find what is wrong with a flow before anything runs."),
         _command("Flows", "plan", "Say what a run would do, and why."),
