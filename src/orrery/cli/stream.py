@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -46,20 +47,21 @@ def stream(
       orrery stream kafka://host/orders models:/fraud kafka://host/scores --exactly-once
       cat rows.jsonl | orrery stream - models:/digits - > answers.jsonl
     """
-    stream_model(
-        source,
-        model,
-        to,
-        record=record,
-        metrics_port=metrics_port,
-        payload=_payload(payload),
-        to_payload=_payload(to_payload),
-        absent_is_null=absent_is_null,
-        guarantee="exactly-once" if exactly_once else "at-least-once",
-        dead_letter=dead_letter,
-        group=group,
-        instance=instance,
-    )
+    with suppress(BrokenPipeError):  # ``orrery stream … - | head``: the reader has seen enough
+        stream_model(
+            source,
+            model,
+            to,
+            record=record,
+            metrics_port=metrics_port,
+            payload=_payload(payload),
+            to_payload=_payload(to_payload),
+            absent_is_null=absent_is_null,
+            guarantee="exactly-once" if exactly_once else "at-least-once",
+            dead_letter=dead_letter,
+            group=group,
+            instance=instance,
+        )
 
 
 def _payload(text: str) -> str | dict[str, Any]:

@@ -146,7 +146,7 @@ class _Reader:
             try:
                 row = self._row(text)
             except _WRONG as error:
-                faults[i] = Fault(None, shown(text), f"is not such a JSON object: {error}")
+                faults[i] = Fault(None, shown(text), str(error))
                 continue
             if isinstance(row, Fault):
                 faults[i] = row

@@ -32,8 +32,7 @@ class KafkaOutbox:
         self.wiring = wiring
         self._client = Client(address)
         self._producer: Any = None
-        self._partitions: dict[bool, int] = {}
-        """Whether dead -> partitions of that topic."""
+        self._partitions: dict[bool, int] = {}  # of the answers' topic (False), and of the dead letters'
         self._failed: list[Any] = []
 
     def open(self) -> None:
