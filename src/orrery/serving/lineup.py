@@ -73,6 +73,13 @@ class Lineup:
         yield from (live for live, _ in self.arms)
         yield from (live for live in (self.canary, *self.shadows, self.fallback, *self.named) if live)
 
+    def shares(self) -> list[tuple[Live, float]]:
+        """On which share of the requests each version answers, the main one first."""
+        tried = 0.0 if self.canary is None else self.canary_share
+        arms = [(live, share * (1 - tried)) for live, share in self.arms]
+        rest = max(0.0, 1 - tried - sum(share for _, share in arms))
+        return [(self.main, rest), *arms, *([(self.canary, tried)] if self.canary else [])]
+
     def of_key(self, key: str) -> Live:
         """Who answers for a key."""
         if self.canary is not None:

@@ -37,6 +37,8 @@ class Answered:
     """Microseconds since 1970, UTC."""
     size_bytes: int
     """About what it takes in memory."""
+    shadow: bool = False
+    """Whether it was given in the shadow of another one, and to nobody."""
 
 
 def predictions_table(group: Sequence[Answered]) -> pa.Table:

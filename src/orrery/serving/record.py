@@ -11,6 +11,8 @@ What lies where, all of it plain Parquet, each file written aside and renamed wh
         output  struct                   prediction; for categories also probability and probabilities
         unfit   string, mostly null      JSON object: values that their column's type cannot hold (3.5 in
                                          int64) and that are null in ``inputs``
+    <home>/feedback/<name>/shadows/<version>/<UTC time>-<random>.parquet
+        the same, of versions in the shadow: answers that nobody was given
     <home>/feedback/<name>/outcomes/<UTC time>-<random>.parquet
         id      string                   of the prediction
         time    timestamp[us, UTC]       when the outcome arrived
@@ -49,6 +51,11 @@ _log = logging.getLogger("orrery.serving")
 def predictions_folder(name: str, home: Path | None = None) -> Path:
     """Where the predictions of a model are recorded, a folder per version."""
     return (home or settings.home()) / "feedback" / name / "predictions"
+
+
+def shadows_folder(name: str, home: Path | None = None) -> Path:
+    """Where the answers of versions in the shadow are recorded, a folder per version."""
+    return (home or settings.home()) / "feedback" / name / "shadows"
 
 
 def outcomes_folder(name: str, home: Path | None = None) -> Path:
@@ -168,17 +175,18 @@ class Recorder:
 
     def _write(self, taken: Sequence[Answered]) -> tuple[int, int]:
         """Write a file per version. Returns how many rows were written, and how many lost."""
-        groups: dict[tuple[str, int, int], list[Answered]] = {}
+        groups: dict[tuple[str, int, int, bool], list[Answered]] = {}
         for answered in taken:
-            key = answered.name, answered.version, id(answered.signature)
+            key = answered.name, answered.version, id(answered.signature), answered.shadow
             groups.setdefault(key, []).append(answered)
         written = lost = 0
-        for (name, version, _), group in groups.items():
+        for (name, version, _, shadow), group in groups.items():
             rows = sum(len(answered.ids) for answered in group)
+            folder = (shadows_folder if shadow else predictions_folder)(name, self.home)
             try:
-                write_aside(predictions_table(group), predictions_folder(name, self.home) / str(version))
+                write_aside(predictions_table(group), folder / str(version))
                 written += rows
-                self.deleted += delete_oldest(predictions_folder(name, self.home), self.most_bytes)
+                self.deleted += delete_oldest(folder, self.most_bytes)
             except Exception as error:  # a record that cannot be kept must not stop the thread
                 lost += rows
                 self._tell(name, rows, error)

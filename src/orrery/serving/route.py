@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from orrery.serving.runner import Runner, replay
 from orrery.serving.versions import Identity, Versions, files_bytes, identity_of, resident_bytes
 
 POLL_S = 0.25
+_LOOK_S = 0.005
 
 _log = logging.getLogger("orrery.serving")
 
@@ -132,6 +134,20 @@ class Route:
         self.named = frozenset(numbers)
         self._start()
         self._changed.set()
+
+    def await_version(self, number: int) -> None:
+        """Open one more version, for callers that name it. Raises ModelNotFoundError, ModelError."""
+        if self._url is None or not self._url.name or self.registry is None:
+            raise ModelNotFoundError(f"{self.name!r} is not from a registry: it has one version.")
+        self._versions.now(self.registry.get(self._url.name, number))
+        self.name_versions(self.named | {number})
+        while self.lineup.version(number) is None and not self._closing:
+            time.sleep(_LOOK_S)
+
+    def open_versions(self) -> list[Live]:
+        """Every version that may answer, each once, the main one first."""
+        found = {live.runner: live for live in reversed(list(self.lineup.lives()))}
+        return list(reversed(found.values()))
 
     def close(self) -> None:
         """Stop watching."""

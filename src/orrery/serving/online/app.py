@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -13,19 +12,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from orrery.errors import BadRequestError, OrreryError, ServingError, UnknownPathError
-from orrery.serving.online import infer, metrics, oip, outcomes, page, rows
+from orrery.errors import BadRequestError, OrreryError, UnknownPathError
+from orrery.serving.online import infer, manage, metrics, oip, outcomes, page, rows
 from orrery.serving.online.desk import Desk
-from orrery.serving.online.problem import oip_error, problem, status_of
+from orrery.serving.online.problem import Said, failed, oip_error, problem
+from orrery.serving.online.quick import Quick
 
 Face = Callable[[Desk, Request], Awaitable[Response]]
-Said = Callable[[OrreryError, int | None], Response]
 
 _GONE = 499  # the caller hung up: nobody reads this answer
-_log = logging.getLogger("orrery.serving")
 
 
-def app_of(desk: Desk) -> Starlette:
+def app_of(desk: Desk) -> Quick:
     """The ASGI application of one service."""
     model = "/v2/models/{name}"
     version = f"{model}/versions/{{version}}"
@@ -33,7 +31,14 @@ def app_of(desk: Desk) -> Starlette:
         _path("GET", "/v2", oip.server, desk),
         _path("GET", "/v2/health/live", oip.alive, desk),
         _path("GET", "/v2/health/ready", oip.ready, desk),
-        _path("POST", "/v2/repository/index", oip.index, desk),
+        _path("POST", "/v2/repository/index", manage.index, desk),
+        _path("POST", "/v2/repository/models/{name}/load", manage.load, desk),
+        _path("POST", "/v2/repository/models/{name}/unload", manage.unload, desk),
+        _path("POST", "/v1/models/{name}:load", manage.load, desk),
+        _path("POST", "/v1/models/{name}:unload", manage.unload, desk),
+        _path("POST", "/v1/models/{name}:rollback", manage.rollback, desk),
+        _path("GET", "/v1/models/{name}/route", manage.route, desk),
+        _path("PUT", "/v1/models/{name}/route", manage.reroute, desk),
         _path("POST", "/v1/models/{name}:predict", rows.predict, desk),
         _path("POST", "/v1/models/{name}:outcomes", outcomes.take, desk),
         _path("GET", "/v1/models", page.models, desk),
@@ -48,7 +53,7 @@ def app_of(desk: Desk) -> Starlette:
             _path("GET", f"{place}/config", oip.config, desk),
             _path("POST", f"{place}/infer", infer.infer, desk),
         ]
-    return Starlette(routes=paths, exception_handlers={HTTPException: _no_such_path})
+    return Quick(desk, Starlette(routes=paths, exception_handlers={HTTPException: _no_such_path}))
 
 
 def _path(method: str, path: str, face: Face, desk: Desk) -> Path:
@@ -59,7 +64,8 @@ def _path(method: str, path: str, face: Face, desk: Desk) -> Path:
     async def answer(request: Request) -> Response:
         began_s = time.perf_counter()
         response = await _answered(desk, request, face, said)
-        desk.metrics.requested(name, response.status_code, time.perf_counter() - began_s)
+        asked = request.path_params.get("name", "")
+        desk.metrics.requested(name, response.status_code, time.perf_counter() - began_s, asked)
         return response
 
     return Path(path, answer, methods=[method])
@@ -68,22 +74,19 @@ def _path(method: str, path: str, face: Face, desk: Desk) -> Path:
 async def _answered(desk: Desk, request: Request, face: Face, said: Said) -> Response:
     try:
         _check_origin(request)
+        if "name" in request.path_params and face not in (manage.load, manage.unload):
+            await desk.called(request.path_params["name"])
         return await face(desk, request)
     except ClientDisconnect:
         return Response(status_code=_GONE)
-    except OrreryError as error:
-        if status_of(error) == 500:
-            _log.error("A request to %s failed: %s", request.url.path, error)
-        return said(error, None)
-    except Exception:
-        _log.exception("A request to %s failed.", request.url.path)
-        return said(ServingError("The service failed on this request; its log says why."), 500)
+    except Exception as error:
+        return failed(error, request.url.path, said)
 
 
 def _check_origin(request: Request) -> None:
     """A page of another site may not use the browser of a local user to send rows or outcomes here."""
     origin = request.headers.get("origin")
-    if request.method != "POST" or not origin:
+    if request.method in ("GET", "HEAD") or not origin:
         return
     try:
         place = urlsplit(origin).netloc

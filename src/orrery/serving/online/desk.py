@@ -1,4 +1,4 @@
-"""The desk: where requests wait for the model, bounded in bytes and number."""
+"""The desk: it takes the questions of all faces, and says who answers them."""
 
 from __future__ import annotations
 
@@ -7,96 +7,68 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from orrery.data.codecs.image import pixels_of
-from orrery.errors import (
-    BadRequestError,
-    BadRowError,
-    LateError,
-    ModelNotFoundError,
-    OverloadedError,
-    TooLargeError,
-)
-from orrery.schema import Kind
-from orrery.serving.online.batcher import MOST_ROWS, Batcher
+from orrery.errors import BadRowError, ModelNotFoundError
+from orrery.estimators.signature import Signature
+from orrery.features.forms import as_text
+from orrery.serving.lineup import Lineup, Live
+from orrery.serving.online.answering import Answerer, Asked
+from orrery.serving.online.batcher import Answers
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.metrics import Metrics
 from orrery.serving.online.question import Question as Question
 from orrery.serving.online.question import Reply as Reply
-from orrery.serving.parquet import Answered
+from orrery.serving.online.seat import Room, timeout_of
+from orrery.serving.online.seat import Seat as Seat
+from orrery.serving.online.seat import aside as aside
 from orrery.serving.record import Recorder
-from orrery.serving.route import Live, Route
+from orrery.serving.route import Route
 from orrery.serving.runner import Columns
+from orrery.serving.shelf import Shelf
 
-T = TypeVar("T")
-
-TIMEOUT = "X-Request-Timeout-Ms"
-"""How long the caller waits; rows that nobody waits for any more are not computed."""
-
-_ASIDE_BYTES = 1 << 20  # work on more than this is done beside the event loop
-_ANSWER_BYTES = 600  # about what one recorded answer takes, beside the bytes of the request
-
-
-class Seat:
-    """The place of one request at the desk, and the bytes that it holds."""
-
-    def __init__(self, desk: Desk, gone: Callable[[], bool], timeout_s: float | None) -> None:
-        self.desk = desk
-        self.gone = gone
-        """Whether the caller hung up."""
-        self.timeout_s = timeout_s
-        """How long the caller waits; None: as long as the service does."""
-        self.held_bytes = 0
-
-    def hold(self, size_bytes: int) -> None:
-        """Hold so many bytes more.
-
-        Raises OverloadedError where all requests together hold too many, TooLargeError where this one does.
-        """
-        if self.held_bytes + size_bytes > self.desk.limits.waiting_bytes:
-            raise TooLargeError("The request takes more memory than the service has for all.")
-        if self.desk.waiting_bytes + size_bytes > self.desk.limits.waiting_bytes:
-            raise OverloadedError("The service holds as many bytes as it may.", hint="Ask again later.")
-        self.held_bytes += size_bytes
-        self.desk.waiting_bytes += size_bytes
+_ID = "id"
 
 
 class Desk:
-    """Takes questions, has them answered by the version that is live, and hands them to the recorder.
+    """Takes questions, has them answered by the versions that are live, and hands them to the recorder.
 
     All of it runs on the event loop's thread, but for models that take long.
     """
 
     def __init__(
-        self, route: Route, recorder: Recorder | None, limits: Limits, metrics: Metrics, home: Path
+        self, shelf: Shelf, recorder: Recorder | None, limits: Limits, metrics: Metrics, home: Path
     ) -> None:
-        self.route = route
+        self.shelf = shelf
         self.recorder = recorder
         self.limits = limits
         self.metrics = metrics
         self.home = home
-        self.waiting_bytes = 0
-        self.waiting = 0
-        self._batcher = Batcher()
+        self.room = Room(limits)
+        self.answerer = Answerer(recorder, limits, metrics)
+        self._opening: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def route(self) -> Route:
+        """The route of the first model, which answers where no name is given."""
+        return self.shelf.first
 
     def live(self, name: str, key: str = "", version: str = "") -> Live:
         """Who answers for a name now: by the caller's key or by share where the route splits.
 
         ``version``, where given, is the only one that may answer. Raises ModelNotFoundError.
         """
-        if name != self.route.name:
-            raise ModelNotFoundError(f"This service has no model {name!r:.120}; it has {self.route.name!r}.")
-        live = self.route.live
-        if version and version != str(live.version):
-            raise ModelNotFoundError(
-                f"Version {version!r:.40} of {live.name!r} does not answer here; version {live.version} does."
-            )
-        return live
+        lineup = self.shelf.route(name).lineup
+        if version:
+            return _version(lineup, version)
+        if not lineup.splits:
+            return lineup.main
+        if key:
+            return replace(lineup.of_key(key), fixed=True)
+        return lineup.main if lineup.by else lineup.drawn()
 
     def asked(self, request: Request) -> Live:
         """Who answers a request over HTTP, by the name and version of its path and the key of its header.
@@ -106,6 +78,17 @@ class Desk:
         found = request.path_params
         key = request.headers.get("x-orrery-key", "")
         return self.live(found.get("name", self.route.name), key, found.get("version", ""))
+
+    async def called(self, name: str) -> None:
+        """Open a model that is asked for and not open yet. Raises what opening it raises."""
+        self.room.models = max(1, len(self.shelf.routes))
+        if not self.shelf.opens(name):
+            return
+        task = self._opening.get(name)
+        if task is None:
+            task = self._opening[name] = asyncio.create_task(asyncio.to_thread(self.shelf.load, name))
+            task.add_done_callback(lambda _: self._opening.pop(name, None))
+        await asyncio.shield(task)
 
     def seat(self, request: Request) -> AbstractContextManager[Seat]:
         """A place for one request over HTTP, from its first byte to its answer. Raises OverloadedError."""
@@ -122,106 +105,113 @@ class Desk:
         ``gone`` tells whether its caller hung up, ``timeout_s`` how long the caller waits, ``name`` which
         model is asked, as far as that is known by now.
         """
-        if self.waiting >= self.limits.waiting_requests:
-            raise OverloadedError(f"{self.waiting} requests wait already.", hint="Ask again later.")
-        seat = Seat(self, gone, timeout_s)
-        self.waiting += 1
+        self.room.enter(name)
+        seat = Seat(self, name, gone, timeout_s)
         try:
             yield seat
         finally:
-            self.waiting -= 1
-            self.waiting_bytes -= seat.held_bytes
+            self.room.leave(name, seat.held_bytes)
 
     async def ask(self, live: Live, question: Question, seat: Seat) -> Reply:
         """The answers, one per row, and who gave them: not always the version that was asked.
 
-        Raises TooLargeError, OverloadedError, LateError, and what the model says.
-
-        It is done in parts, between which others are answered, and ended when nobody waits for it.
+        Where that one fails or takes too long another one stands in, and where the route splits by a column
+        the rows are divided. Raises TooLargeError, OverloadedError, LateError, and what the model says.
         """
-        rows = len(question.ids)
-        if not rows:
+        if not question.ids:
             return Reply([], live)
-        pictures = [f.name for f in live.runner.signature.inputs.each() if f.kind is Kind.IMAGE]
-        if pictures:
-            found = [question.columns[name] for name in pictures]
-            await aside(seat.held_bytes, _check_pixels, found, self.limits.pixels)
-        began_s = time.perf_counter()
-        answers: list[dict[str, Any]] = []
-        for start in range(0, rows, MOST_ROWS):
-            part = _part(question.columns, start, rows)
-            count = min(MOST_ROWS, rows - start)
-            try:
-                answers += await self._batcher.predict(live, part, count, partial(_check_wait, seat, began_s))
-            except BadRowError as error:
-                error.row = None if error.row is None else error.row + start
-                raise
-        self.metrics.answered(live.version, rows, time.perf_counter() - began_s)
-        if self.recorder is not None and question.record:
-            self.recorder.put(
-                Answered(
-                    name=live.name,
-                    version=live.version,
-                    signature=live.runner.signature,
-                    ids=question.ids,
-                    columns=question.columns,
-                    answers=answers,
-                    time_us=time.time_ns() // 1000,
-                    size_bytes=seat.held_bytes + rows * _ANSWER_BYTES,
-                )
-            )
-        return Reply(answers, live)
+        lineup = self.shelf.lineup(live.name)
+        signature = live.runner.signature
+        groups = [] if lineup is None else _divided(lineup, live, question)
+        if len(groups) > 1:
+            work = (self._part(lineup, each, rows, question, signature, seat) for each, rows in groups)
+            found = await asyncio.gather(*work, return_exceptions=True)
+            reply = _together(len(question.ids), [rows for _, rows in groups], found)
+        else:
+            asked = Asked(question, signature, seat)
+            reply = Reply(*await self.answerer.answer(lineup, groups[0][0] if groups else live, asked))
+        if lineup is not None and lineup.shadows and not live.fixed:
+            self.answerer.shadow(lineup, Asked(question, signature, seat), reply.answers)
+        return reply
 
-    def close(self) -> None:
-        """End the model's thread, after what it was asked."""
-        self._batcher.close()
+    async def _part(
+        self,
+        lineup: Lineup | None,
+        live: Live,
+        rows: Sequence[int],
+        question: Question,
+        signature: Signature,
+        seat: Seat,
+    ) -> tuple[Answers, Live]:
+        """The answers to some rows; an error names the row as the caller counts it."""
+        try:
+            return await self.answerer.answer(lineup, live, Asked(_rows(question, rows), signature, seat))
+        except BadRowError as error:
+            error.row = None if error.row is None else rows[error.row]
+            raise
 
-
-def _part(columns: Columns, start: int, rows: int) -> Columns:
-    if rows <= MOST_ROWS:
-        return columns
-    return {name: values[start : start + MOST_ROWS] for name, values in columns.items()}
+    def close(self) -> bool:
+        """End the models' threads, after what they were asked; False if one hangs and is left."""
+        return self.answerer.close()
 
 
-def _check_wait(seat: Seat, began_s: float) -> None:
-    """Whether somebody waits for the answer still. Raises ClientDisconnect, OverloadedError."""
-    if seat.gone():
-        raise ClientDisconnect
-    limit_s = seat.desk.limits.answer_s
-    waited_s = time.perf_counter() - began_s
-    if seat.timeout_s is not None and waited_s > seat.timeout_s:
-        raise LateError(f"The rows were not answered in the {seat.timeout_s:g} s that the caller waits.")
-    if waited_s > limit_s:
-        raise OverloadedError(f"The rows were not answered in {limit_s:g} s.", hint="Send fewer at once.")
+def _version(lineup: Lineup, text: str) -> Live:
+    live = lineup.version(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if live is not None:
+        return live
+    name, version = lineup.main.name, lineup.main.version
+    raise ModelNotFoundError(
+        f"Version {text!r:.40} of {name!r} does not answer here; version {version} does.",
+        hint=f"Load it first: POST /v1/models/{name}:load with its version." if version else "",
+    )
 
 
-def timeout_of(request: Request) -> float | None:
-    """How many seconds a caller waits, as its header says in milliseconds. Raises BadRequestError."""
-    text = request.headers.get(TIMEOUT)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9 and int(text)):
-        raise BadRequestError(f"{TIMEOUT} is {text!r:.40}; it is a whole number of milliseconds.")
-    return int(text) / 1000
+def _divided(lineup: Lineup, live: Live, question: Question) -> list[tuple[Live, list[int]]]:
+    """Who answers which rows, where the route splits by a column; nothing where it does not."""
+    if live.fixed or not lineup.splits or not lineup.by:
+        return []
+    keys: Sequence[object] | None = question.columns.get(lineup.by)
+    if keys is None and lineup.by == _ID:
+        keys = question.ids
+    if keys is None and question.beside is not None:
+        keys = question.beside(lineup.by)
+    groups: dict[int, tuple[Live, list[int]]] = {}
+    for row, key in enumerate(keys or ()):
+        chosen = lineup.main if key is None else lineup.of_key(as_text(key))
+        groups.setdefault(id(chosen), (chosen, []))[1].append(row)
+    return list(groups.values())
 
 
-def _check_pixels(columns: Sequence[Sequence[object]], limit: int) -> None:
-    """Pictures of few bytes may unpack to many: they are counted before one of them is."""
-    pixels = 0
-    for value in (value for column in columns for value in column):
-        pixels += pixels_of(value) if isinstance(value, bytes) else 0
-        if pixels > limit:
-            raise TooLargeError(
-                f"The pictures have more than the {limit:,} pixels that the service takes at once.",
-                hint="Send fewer or smaller pictures at once.",
-            )
+def _rows(question: Question, rows: Sequence[int]) -> Question:
+    """Some rows of a question."""
+    again = question.again
+    return Question(
+        _chosen(question.columns, rows),
+        [question.ids[row] for row in rows],
+        question.record,
+        again=None if again is None else lambda signature: _chosen(again(signature), rows),
+    )
 
 
-async def aside(size_bytes: int, work: Callable[..., T], *inputs: Any) -> T:
-    """Do work at once, or in a thread where it is on many bytes and would let others wait."""
-    if size_bytes <= _ASIDE_BYTES:
-        return work(*inputs)
-    return await asyncio.to_thread(work, *inputs)
+def _chosen(columns: Columns, rows: Sequence[int]) -> Columns:
+    return {name: [values[row] for row in rows] for name, values in columns.items()}
+
+
+def _together(
+    count: int,
+    places: Sequence[Sequence[int]],
+    found: Sequence[tuple[Answers, Live] | BaseException],
+) -> Reply:
+    """The answers of divided rows in the order of the rows; an error of a part is that of the whole."""
+    answers: Answers = [{}] * count
+    by: dict[int, Live] = {}
+    for rows, part in zip(places, found, strict=True):
+        if isinstance(part, BaseException):
+            raise part
+        for row, answer in zip(rows, part[0], strict=True):
+            answers[row], by[row] = answer, part[1]
+    lives = [by[row] for row in range(count)]
+    return Reply(answers, lives[0], lives)
 
 
 def new_id() -> str:

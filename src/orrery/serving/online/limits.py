@@ -42,5 +42,13 @@ class Limits(Spec):
     """Seconds that the body of a request may take to arrive, and that an answer may lie unread."""
     answer_s: float = Field(default=60.0, gt=0)
     """Seconds that rows may wait for the model and be worked on; beyond it the answer is 503."""
+    loaded_models: int = Field(default=100, gt=0)
+    """Open at once; beyond it the one that is asked least lately is closed, if it was opened when asked."""
+    loaded_bytes: int = Field(default=8 << 30, gt=0)
+    """About what all open models may take in memory; beyond it likewise."""
+    idle_s: float = Field(default=3_600.0, gt=0)
+    """Seconds after which a model is closed that was opened when asked and is asked no more."""
+    manage_from_afar: bool = False
+    """Whether models are loaded, unloaded and routed by callers on other machines too."""
     drain_s: int = Field(default=20, gt=0)
     """Seconds that requests have to end when the service stops."""

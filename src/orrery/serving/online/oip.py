@@ -26,7 +26,7 @@ async def server(desk: Desk, request: Request) -> Response:
         {
             "name": "orrery",
             "version": __version__,
-            "extensions": ["binary_tensor_data", "model_configuration"],
+            "extensions": ["binary_tensor_data", "model_configuration", "model_repository"],
         }
     )
 
@@ -49,7 +49,7 @@ async def metadata(desk: Desk, request: Request) -> Response:
     return _json(
         {
             "name": live.name,
-            "versions": [str(live.version)],
+            "versions": [str(each.version) for each in desk.shelf.route(live.name).open_versions()],
             "platform": "orrery",
             "inputs": input_heads(signature),
             "outputs": output_heads(signature),
@@ -72,12 +72,6 @@ async def config(desk: Desk, request: Request) -> Response:
             "output": [_configured(head) for head in output_heads(signature)],
         }
     )
-
-
-async def index(desk: Desk, request: Request) -> Response:
-    """``POST /v2/repository/index``."""
-    live = desk.route.live
-    return _json([{"name": live.name, "version": str(live.version), "state": "READY", "reason": ""}])
 
 
 def input_heads(signature: Signature) -> list[dict[str, Any]]:

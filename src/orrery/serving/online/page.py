@@ -25,8 +25,8 @@ from orrery.serving.route import Live
 
 async def models(desk: Desk, request: Request) -> Response:
     """``GET /v1/models``: what this service answers with."""
-    live = desk.route.live
-    return _json({"models": [{"name": live.name, "version": live.version}]})
+    routes = desk.shelf.routes.values()
+    return _json({"models": [{"name": route.name, "version": route.live.version} for route in routes]})
 
 
 async def model(desk: Desk, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The server of one model: it opens the model, listens, and ends without leaving a request unanswered."""
+"""The server of models: it opens them, listens, and ends without leaving a request unanswered."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,13 +22,14 @@ from orrery.extras import require
 from orrery.serving.online.limits import Limits
 from orrery.serving.record import Recorder
 from orrery.serving.route import Route
+from orrery.serving.shelf import Shelf, What
 
 _PURPOSE = "Serving a model"
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def serve(
-    model: str | Path | Model,
+    model: What | Sequence[What],
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -39,8 +41,10 @@ def serve(
 ) -> Service:
     """Answer over HTTP with a model: a URL such as ``models:/digits@champion``, a path, or a model in hand.
 
-    A moved alias is followed without a pause. With ``wait`` it answers until Ctrl-C or SIGTERM; without, it
-    returns at once, and the :class:`Service` is closed by its ``with`` block. ``port`` 0 takes a free one.
+    Several are given as a list; ``models:/`` is the whole registry, whose models are opened when they are
+    asked for. A moved alias and a changed route are followed without a pause. With ``wait`` it answers until
+    Ctrl-C or SIGTERM; without, it returns at once, and the :class:`Service` is closed by its ``with`` block.
+    ``port`` 0 takes a free one.
     With ``grpc_port`` it answers there too, over gRPC; 0 takes a free one.
     Raises PortInUseError, ModelNotFoundError, ReplayError, MissingExtraError.
     """
@@ -50,9 +54,10 @@ def serve(
         require(package, "Serving over gRPC")
     with ExitStack() as undo:
         listener = undo.enter_context(_listen(host, port))
-        route = undo.enter_context(Route(model, name=name))
+        limits = limits or Limits()
+        shelf = undo.enter_context(_shelf(model, name, limits))
         recorder = Recorder(settings.home().absolute()) if record else None
-        service = Service(route, recorder, limits or Limits(), listener, host, grpc_port)
+        service = Service(shelf, recorder, limits, listener, host, grpc_port)
         undo.callback(service.close)
         service.start()
         undo.pop_all()
@@ -61,19 +66,32 @@ def serve(
     return service
 
 
+def _shelf(model: What | Sequence[What], name: str, limits: Limits) -> Shelf:
+    whats = [model] if isinstance(model, str | Path | Model) else list(model)
+    if not whats:
+        raise SettingsError("There is no model to serve.", hint="Name one, or models:/ for all.")
+    return Shelf(
+        whats,
+        name=name,
+        most_models=limits.loaded_models,
+        most_bytes=limits.loaded_bytes,
+        idle_s=limits.idle_s,
+    )
+
+
 class Service:
-    """A model that answers at ``url``, until it is closed. Made by :func:`serve`."""
+    """One or more models that answer at ``url``, until it is closed. Made by :func:`serve`."""
 
     def __init__(
         self,
-        route: Route,
+        shelf: Shelf,
         recorder: Recorder | None,
         limits: Limits,
         listener: socket.socket,
         host: str = "",
         grpc_port: int | None = None,
     ) -> None:
-        self.route = route
+        self.shelf = shelf
         self.recorder = recorder
         self.limits = limits
         self.listener = listener
@@ -87,8 +105,13 @@ class Service:
         self._ended = ExitStack()
 
     @property
+    def route(self) -> Route:
+        """The route of the first model."""
+        return self.shelf.first
+
+    @property
     def name(self) -> str:
-        """Of the model, as in ``/v1/models/{name}:predict``."""
+        """Of the first model, as in ``/v1/models/{name}:predict``."""
         return self.route.name
 
     @property
@@ -105,9 +128,10 @@ class Service:
         from orrery.serving.online.desk import Desk
         from orrery.serving.online.gate import Gate, allowed_hosts
         from orrery.serving.online.metrics import Metrics
+        from orrery.serving.online.warden import Warden
 
-        metrics = Metrics(self.route, self.recorder)
-        desk = Desk(self.route, self.recorder, self.limits, metrics, settings.home().absolute())
+        metrics = Metrics(self.shelf, self.recorder)
+        desk = Desk(self.shelf, self.recorder, self.limits, metrics, settings.home().absolute())
         address = self.listener.getsockname()[0]
         hosts = allowed_hosts(address, self.host, self.limits.allowed_hosts)
         config = uvicorn.Config(
@@ -127,9 +151,12 @@ class Service:
         )
         if self.recorder is not None:
             self._ended.callback(self.recorder.close)
-        self._ended.callback(self.route.close)
+        warden = Warden(self.shelf, desk.answerer.trials)
+        self._ended.callback(self.shelf.close)
+        self._ended.callback(warden.close)
         self._ended.callback(desk.close)
         self._ended.callback(thread.join)
+        warden.start()
         thread.start()
         while not self._server.started:
             if not thread.is_alive():
@@ -188,7 +215,9 @@ class Service:
     def __str__(self) -> str:
         version = f", version {self.version}," if self.version else ""
         beside = f", and over gRPC at port {self.grpc_port}" if self.grpc_port else ""
-        return f"{self.name}{version} answers at {self.url}{beside}"
+        others = len(self.shelf.routes) - 1
+        more = f" and {others} more answer" if others else " answers"
+        return f"{self.name}{version}{more} at {self.url}{beside}"
 
     def __repr__(self) -> str:
         return f"<Service: {self}>"
