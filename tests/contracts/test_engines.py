@@ -1,7 +1,7 @@
 """One suite over all engines: what a gang promises, wherever it runs. Gaps are in ``GAPS``, and counted.
 
-An engine that is not here yet (Ray) adds a line to ``ENGINES``; its gaps, with reasons, to ``GAPS``.
-Spark runs here in one JVM; on executors of their own in ``tests/engines/test_spark_cluster.py``.
+An engine that is not here yet adds a line to ``ENGINES``; its gaps, with reasons, to ``GAPS``.
+Spark runs here in one JVM, Ray on one node; on several in ``tests/engines/test_{spark,ray}_cluster.py``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,20 @@ from orrery.engines.forks import FORKS
 from orrery.engines.gang import Limits
 from orrery.engines.job import Each, Gang
 from orrery.engines.local import Local
+from orrery.engines.ray import Ray
 from orrery.engines.spark import Spark
 from orrery.errors import DeadlineError, EngineError, FitError, SlotsError, WorkerError
 from orrery.learners.crew import WARM
 
+
+def on_ray(ray_node: Any) -> Engine:
+    """The engine of the Ray that this process is connected to."""
+    return Ray(limits=Limits(stopped_s=1.0))
+
+
 ENGINES: dict[str, Callable[[Callable[[str], Any]], Engine]] = {
     "local": lambda ask: Local(threads=3, limits=Limits(stopped_s=1.0)),
+    "ray": lambda ask: on_ray(ask("ray_node")),
     "spark": lambda ask: Spark(ask("spark"), limits=Limits(stopped_s=1.0)),
 }
 GAPS: dict[tuple[str, str], str] = {}

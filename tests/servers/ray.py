@@ -1,8 +1,9 @@
-"""Ray for the tests: one node on loopback with two slots, without its page."""
+"""Ray for the tests: one node on loopback with three slots, without its page."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,14 +18,16 @@ def ray_node() -> Iterator[Any]:
     import ray
 
     ray.init(
-        num_cpus=2,
+        num_cpus=3,
         include_dashboard=False,
         _node_ip_address="127.0.0.1",
         log_to_driver=False,
         logging_level="ERROR",
         object_store_memory=200 << 20,
     )
-    context = ray.data.DataContext.get_current()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's settings warn of each other
+        context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     try:

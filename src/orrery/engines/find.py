@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from orrery.engines import KINDS
 from orrery.engines.engine import Engine
+from orrery.engines.ray_session import is_address
 from orrery.engines.spark_session import is_master
 from orrery.errors import SettingsError, did_you_mean, listing
 
@@ -26,8 +27,9 @@ def engines() -> dict[str, str]:
 def engine_of(engine: Engine | str | None) -> Engine:
     """An engine itself, or by its name; this machine where none is named. Raises SettingsError.
 
-    A name may be the address of a master of Spark: ``spark://host:7077``, ``yarn``, ``local[4]``. What
-    any other name stands for is an engine, or a class or function that gives one.
+    A name may be the address of a master of Spark: ``spark://host:7077``, ``yarn``, ``local[4]``; or of a
+    server of Ray: ``ray://host:10001``. What any other name stands for is an engine, or a class or function
+    that gives one.
     """
     if engine is not None and not isinstance(engine, str):
         return engine
@@ -37,6 +39,10 @@ def engine_of(engine: Engine | str | None) -> Engine:
         from orrery.engines.spark import Spark
 
         return Spark(master=name)
+    if name not in table and is_address(name):
+        from orrery.engines.ray import Ray
+
+        return Ray(address=name)
     if name not in table:
         raise SettingsError(
             f"There is no engine {name!r}. The engines are {listing(table)}.", hint=did_you_mean(name, table)

@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from orrery import settings
 from orrery.data.rowhash import row_hashes
-from orrery.data.sources.spark import Spark
 from orrery.data.table import Table, read
 from orrery.engines.engine import Again, Engine, Grown, Lost, Member
 from orrery.engines.fed import fed_by, fed_of
@@ -30,6 +29,7 @@ from orrery.errors import SettingsError
 from orrery.extras import available, require
 from orrery.spec import code_key, stable_key
 from orrery.training.pushed import handed, template
+from orrery.training.rows import CLUSTERED
 from orrery.training.sharing import share
 from orrery.training.stretches import deal, own_part
 from orrery.training.worker import Rows, Worker
@@ -120,7 +120,7 @@ def _handed(rows: Table | None, parts: int, engine: Engine) -> tuple[list[Table]
     if pipeline is not None:
         fed = fed_of(pipeline, pipeline.schema.names)
         return template(pipeline, fed, 0), [fed]
-    return deal(read(rows.to_arrow()) if isinstance(rows.source, Spark) else rows, parts), []
+    return deal(read(rows.to_arrow()) if isinstance(rows.source, CLUSTERED) else rows, parts), []
 
 
 @dataclass(frozen=True)

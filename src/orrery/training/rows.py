@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orrery.data.sources.ray import RayData
 from orrery.data.sources.spark import Spark
 from orrery.data.table import Table
 from orrery.engines.engine import Member
@@ -16,6 +17,9 @@ from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
 from orrery.training.sharing import first_of, flatten, share, unflatten
 from orrery.training.stretches import deal, own_part
+
+CLUSTERED = (RayData, Spark)
+"""Sources whose rows lie on a cluster, in no order of their own."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Rows:
     @property
     def unordered(self) -> bool:
         """Whether the rows have no order of their own; they get one from what they hold."""
-        return isinstance(self.train.source, Spark)
+        return isinstance(self.train.source, CLUSTERED)
 
     def dealt(self, parts: int, idle: int = 0) -> Dealt:
         """Which worker reads what; small. The last ``idle`` workers read nothing."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -19,10 +21,11 @@ class RayData(PlainSource):
 
     @cached_property
     def _arrow(self) -> Any:
-        found = self.place.schema()
+        with quiet(self.place):
+            found = self.place.schema()
         known = found.base_schema if found is not None else pa.schema([])
         if not isinstance(known, pa.Schema):  # blocks of pandas
-            known = next(iter(self._tables(self.place.limit(1_000)))).schema
+            known = _plain(next(iter(self._blocks(self.place.limit(1_000))))).schema
         return pa.schema([_field(field) for field in known])
 
     def schema(self) -> Schema:
@@ -32,24 +35,23 @@ class RayData(PlainSource):
     def rows(self, partition: Partition, columns: Sequence[str]) -> Iterator[Any]:
         """The blocks, as Ray makes them."""
         if not columns:
-            yield bare(self.place.count())
+            yield bare(self.count(None) or 0)
             return
-        for table in self._tables(self.place.select_columns(list(columns))):
-            yield table.select(list(columns)).cast(pa.schema([self._arrow.field(n) for n in columns]))
+        wanted = pa.schema([self._arrow.field(n) for n in columns])
+        for block in self._blocks(self.place.select_columns(list(columns))):
+            yield stored(block, wanted)
 
-    def _tables(self, dataset: Any) -> Iterator[Any]:
-        """Arrow tables, in the data set's order, which Ray keeps only when it is told to."""
-        options = dataset.context.execution_options
-        before, options.preserve_order = options.preserve_order, True
-        try:
-            for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-                yield plain_strings(pa.table([_stored(c) for c in table.columns], names=table.column_names))
-        finally:
-            options.preserve_order = before
+    def _blocks(self, dataset: Any) -> Iterator[Any]:
+        """Arrow tables of Ray's, in the data set's order, which Ray keeps only when it is told to."""
+        with quiet(dataset, ordered=True):
+            yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
 
     def count(self, where: str | None) -> int | None:
         """Rows, counted by Ray."""
-        return int(self.place.count()) if where is None else None
+        if where is not None:
+            return None
+        with quiet(self.place):
+            return int(self.place.count())
 
     def to_dict(self) -> dict[str, Any]:
         """An object has no address."""
@@ -57,6 +59,31 @@ class RayData(PlainSource):
 
     def __repr__(self) -> str:
         return "Dataset of Ray, in memory"
+
+
+def stored(block: Any, columns: Any) -> Any:
+    """A block of Ray, an Arrow table, as rows of the columns that Orrery knows it to have."""
+    return _plain(block).select(columns.names).cast(columns)
+
+
+def _plain(block: Any) -> Any:
+    return plain_strings(pa.table([_stored(c) for c in block.columns], names=block.column_names))
+
+
+@contextmanager
+def quiet(dataset: Any, *, ordered: bool = False) -> Iterator[None]:
+    """No bars and no reports of Ray's; blocks in their order, where it counts."""
+    context, logger = dataset.context, logging.getLogger("ray.data")
+    options, level = context.execution_options, logger.level
+    before = context.enable_progress_bars, context.print_on_execution_start, options.preserve_order
+    context.enable_progress_bars = context.print_on_execution_start = False
+    options.preserve_order = ordered or options.preserve_order
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        context.enable_progress_bars, context.print_on_execution_start, options.preserve_order = before
+        logger.setLevel(level)
 
 
 def _field(field: Any) -> Any:
