@@ -72,6 +72,14 @@ def test_each_is_told_its_own_place() -> None:
     assert json.loads(told[1]["TF_CONFIG"])["task"] == {"type": "worker", "index": 1}
 
 
+def test_on_a_cluster_each_is_told_the_hosts_of_all() -> None:
+    hosts = ("10.0.0.1:4001", "10.0.0.2:4002")
+    place = Member(rank=1, size=2, meeting="tcp://10.0.0.1:4001", places=(0, 1), addresses=hosts)
+    told = variables(place, (9_000, 9_001, 9_002))
+    assert json.loads(told["TF_CONFIG"])["cluster"] == {"worker": list(hosts)}
+    assert (told["MASTER_ADDR"], told["MASTER_PORT"], told["GROUP_RANK"]) == ("10.0.0.1", "4001", "1")
+
+
 def test_a_script_that_fails_or_is_absent_is_told_without_our_own_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

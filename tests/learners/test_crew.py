@@ -107,7 +107,10 @@ def kill_a_worker(which: int = -1, how: int = signal.SIGKILL) -> None:
     os.kill(sorted(child.pid for child in psutil.Process(FORKS._server.pid).children())[which], how)
 
 
-@pytest.mark.parametrize("exchange", ["allreduce", {"kind": "average", "every": 3}, "sharded"])
+LOW_RANK = {"kind": "allreduce", "compression": "powersgd", "start": 2}
+
+
+@pytest.mark.parametrize("exchange", ["allreduce", {"kind": "average", "every": 3}, "sharded", LOW_RANK])
 def test_a_gang_that_lost_workers_ends_bit_equal(exchange: Any) -> None:
     """Killed in the first step, in the middle of an epoch, while it saves; the budget is two restarts."""
     rows = columns(400)

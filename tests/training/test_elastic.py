@@ -125,6 +125,19 @@ def test_a_fit_goes_on_with_those_that_are_left(exchange: Any) -> None:
     assert answers == ["up", "down"]
 
 
+def test_an_exchange_that_cannot_change_its_size_says_so() -> None:
+    with pytest.raises(SettingsError, match=r"elastic=\(1, 3\) does not go with .*powersgd"):
+        ory.fit(
+            table(60),
+            "y",
+            learner="network",
+            engine=Local(threads=3),
+            workers=2,
+            elastic=(1, 3),
+            exchange={"kind": "allreduce", "compression": "powersgd"},
+        )
+
+
 def test_one_worker_may_be_all_that_is_left(tmp_path: Path) -> None:
     """Where others have taken the slot of the one that was lost, it goes on alone."""
 

@@ -38,6 +38,7 @@ CASES: dict[str, tuple[Exchanging, Recipe]] = {
     "allreduce": (AllReduce(), SHARED),
     "allreduce, accumulated": (AllReduce(), SHARED.replace(accumulate=3)),
     "bf16": (AllReduce(compression="bf16"), SHARED),
+    "powersgd": (AllReduce(compression="powersgd", rank=4, start=4), SHARED),
     "own norms": (AllReduce(shared_norms=False), SHARED),
     "sharded": (Sharded(least=1_000), SHARED),
     "average": (Average(every=3), LOCAL),
@@ -172,7 +173,9 @@ def test_two_workers_give_the_weights_of_one(name: str, found: list[Any], alone:
 @pytest.mark.parametrize("name", [name for name in CASES if "equal" not in name])
 def test_all_learn_and_agree(name: str, found: list[Any]) -> None:
     first, second = (each[name] for each in found)
-    assert first["metrics"]["validation/accuracy"] > 0.5
+    # In so few steps, of which the last twelve see gradients of rank 4, one is not as far as the others.
+    assert first["metrics"]["validation/accuracy"] > (0.3 if name == "powersgd" else 0.5)
+    assert first["losses"][-3] < 0.7 * first["losses"][1]
     assert first["metrics"]["validation/loss"] == second["metrics"]["validation/loss"]
     # What is counted rather than learnt is each worker's own, where it does not share its norms.
     learnt = {n for n in first["weights"] if "running" not in n or name != "own norms"}
@@ -187,6 +190,7 @@ def test_bytes_are_measured(found: list[Any]) -> None:
     network = sum(array.nbytes for array in found[0]["allreduce"]["weights"].values())
     assert bytes_per_step["own norms"] == pytest.approx(network, rel=0.05)  # a ring of two: all, once
     assert bytes_per_step["bf16"] < 0.56 * bytes_per_step["allreduce"]
+    assert bytes_per_step["powersgd"] < 0.6 * bytes_per_step["allreduce"]  # a quarter of the steps whole
     assert (
         bytes_per_step["once an epoch"] < 0.5 * bytes_per_step["average"] < 0.5 * bytes_per_step["allreduce"]
     )

@@ -48,7 +48,7 @@ def variables(member: Member, ports: Sequence[int]) -> dict[str, str]:
     >>> variables(Member(rank=1, size=2), (4000, 4001, 4002))["TF_CONFIG"]
     '{"cluster": {"worker": ["127.0.0.1:4001", "127.0.0.1:4002"]}, "task": {"type": "worker", "index": 1}}'
     """
-    places = [f"127.0.0.1:{port}" for port in ports[1:]]
+    places = list(member.addresses) or [f"127.0.0.1:{port}" for port in ports[1:]]
     cluster = {"cluster": {"worker": places}, "task": {"type": "worker", "index": member.rank}}
     host, port = "127.0.0.1", str(ports[0])
     if member.meeting.startswith("tcp://"):  # on a cluster: where the first worker is

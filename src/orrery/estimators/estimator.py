@@ -75,9 +75,9 @@ class Estimator(Recipe):
 
         ``validation`` are rows to stop early on. ``workers`` learn together (``auto``: one for each GPU, or
         core) on an ``engine``, this machine by default, and agree by an ``exchange``. ``elastic=(1, 4)``:
-        where workers are lost it goes on with those that are left, and takes others in later. ``folder`` keeps
-        checkpoints: the same call after a crash goes on from the last one; by default a folder in
-        ORRERY_HOME named by settings and data.
+        where workers are lost it goes on with those that are left, and takes others in later.
+        ``folder`` keeps checkpoints: the same call after a crash goes on from the last one; by default a
+        folder in ORRERY_HOME named by settings and data.
         Raises DataError, TargetError, FitError, SettingsError.
         """
         held = None if validation is None else as_table(validation)

@@ -67,6 +67,11 @@ class GangCrew:
         least = self.elastic[0] if self.elastic is not None else self.workers
         if least <= servers:
             raise SettingsError(f"{least} workers are none that learn, where {servers} hold parameters.")
+        if self.elastic is not None and not world.exchange.resizes:
+            raise SettingsError(
+                f"elastic={self.elastic} does not go with the exchange {world.exchange.to_dict()}.",
+                hint="Choose compression='bf16', or none.",
+            )
         handed, fed = self._handed(rows, servers)
         task = Shift(learner, handed, replace(world, crew=None, fixed=self.elastic is None))
         epochs: dict[int, int] = {}

@@ -148,7 +148,10 @@ def resume(run: Run, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -
     if run.judged is not run.module:
         put(run.judged, unpack(tensors, "mean"))
     for name, tensor in unpack(tensors, "exchange").items():
-        run.exchange.state[name].copy_(tensor)
+        if name in run.exchange.state:
+            run.exchange.state[name].copy_(tensor)
+        else:  # what the exchange makes at a later step
+            run.exchange.state[name] = tensor
     moments: dict[int, dict[str, Tensor]] = {}
     parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
     for name, tensor in unpack(tensors, "optimizer").items():

@@ -11,16 +11,19 @@ import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from orrery.training.exchange.choice import AllReduce
-from orrery.training.exchange.group import from_the_first, ring_bytes, summed
+from orrery.training.exchange.group import from_the_first, ring_bytes, ring_share, summed
 from orrery.training.exchange.norms import share_norms, unshare_norms
 from orrery.training.world import World
+
+if TYPE_CHECKING:
+    from orrery.training.exchange.lowrank import LowRank
 
 _SHORT = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -53,9 +56,13 @@ class Reducer:
 
     def __init__(self, settings: AllReduce, world: World, *, overlap: bool) -> None:
         self.settings = settings
-        self.overlap = overlap
-        self.lockstep = self.apart = False
+        low = settings.compression == "powersgd"
+        self.overlap = overlap and not low
+        self.lockstep = False
+        self.apart = low
         self.state: dict[str, Tensor] = {}
+        self._size = world.size
+        self._low: LowRank | None = None
         self.traffic = world.traffic
         self._buckets: list[Bucket] = []
         self._next = 0  # the first bucket that has not left
@@ -70,6 +77,10 @@ class Reducer:
             self.lockstep = share_norms(module, self.traffic)
         # Those that are computed last in the forward pass have their gradients first.
         self._buckets = _buckets([p for p in module.parameters() if p.requires_grad], self.settings)
+        if self.apart:
+            from orrery.training.exchange.lowrank import LowRank
+
+            self._low = LowRank(self.settings.rank, self.settings.start, self._size, self.state)
         for bucket in self._buckets:
             bucket.reset()
             for p in bucket.parameters:
@@ -84,12 +95,17 @@ class Reducer:
         """What has not left yet leaves; then all that comes back is awaited."""
         began = time.perf_counter()
         unused = [bool(bucket.missing) for bucket in self._buckets]
+        if self._low is not None:
+            sent = self._low.agree([(bucket.flat, bucket.parameters) for bucket in self._buckets])
+            self.traffic.sent_bytes += ring_share(sent * self._buckets[0].flat.element_size())
+            self._next = len(self._buckets)
         while self._next < len(self._buckets):
             self._leave(self._buckets[self._next])
         given = torch.tensor([*told, float(any(unused))], dtype=torch.float64, device=self._device)
         work = self._sum(given)
         for bucket in self._buckets:
-            bucket.work.wait()
+            if bucket.work is not None:
+                bucket.work.wait()
             if bucket.short is not None:
                 bucket.flat.copy_(bucket.short)
         work.wait()

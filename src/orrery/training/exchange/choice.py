@@ -23,6 +23,11 @@ class Exchanging(Choice):
     servers: ClassVar[int] = 0
     """How many of the gang's workers hold parameters instead of learning; they have the last ranks."""
 
+    @property
+    def resizes(self) -> bool:
+        """Whether the number of workers may change between two steps."""
+        return True
+
     @abstractmethod
     def open(self, world: World, recipe: Recipe) -> Exchange:
         """This worker's end; the workers have met already."""
@@ -40,10 +45,20 @@ class AllReduce(Exchanging):
     kind: Literal["allreduce"] = "allreduce"
     bucket_bytes: int = Field(default=4 << 20, ge=1)
     """Gradients that travel together."""
-    compression: Literal["none", "fp16", "bf16"] = "none"
-    """Gradients travel as shorter numbers: half the bytes, and results that are no longer equal."""
+    compression: Literal["none", "fp16", "bf16", "powersgd"] = "none"
+    """Gradients travel as shorter numbers: half the bytes, and results that are no longer equal; or, far
+    fewer, as products of matrices of a low rank, the rest of them with the next step (PowerSGD)."""
+    rank: int = Field(default=2, ge=1)
+    """Of those matrices."""
+    start: int = Field(default=10, ge=2)
+    """Steps before ``powersgd`` begins: the first gradients are the hardest to do without."""
     shared_norms: bool = True
     """Batch norms see the rows of all workers, as with one; else each worker's own, which is quicker."""
+
+    @property
+    def resizes(self) -> bool:
+        """Not with ``powersgd``: what a worker's gradients have lost so far is its own."""
+        return self.compression != "powersgd"
 
     def open(self, world: World, recipe: Recipe) -> Exchange:
         """This worker's end."""

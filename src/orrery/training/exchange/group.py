@@ -99,5 +99,10 @@ def agreed(wish: bool) -> bool:
 
 def ring_bytes(tensor: Tensor) -> int:
     """What each worker sends when a tensor is added up around a ring: all twice, but for its own part."""
+    return ring_share(tensor.numel() * tensor.element_size())
+
+
+def ring_share(size_bytes: int) -> int:
+    """The same of so many bytes."""
     size = dist.get_world_size()
-    return 2 * (size - 1) * tensor.numel() * tensor.element_size() // size
+    return 2 * (size - 1) * size_bytes // size
