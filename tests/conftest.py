@@ -8,7 +8,8 @@ from tests.servers.mariadb import mariadb
 from tests.servers.mongodb import mongodb
 from tests.servers.postgresql import postgresql
 from tests.servers.ray import ray_node
+from tests.servers.redis import redis
 from tests.servers.s3 import s3
 from tests.servers.spark import spark
 
-__all__ = ["hadoop", "kafka", "mariadb", "mongodb", "postgresql", "ray_node", "s3", "spark"]
+__all__ = ["hadoop", "kafka", "mariadb", "mongodb", "postgresql", "ray_node", "redis", "s3", "spark"]

@@ -19,6 +19,7 @@ import pytest
 from tests.contracts.brokers.bench import Bench, Sent, wait_for
 from tests.contracts.brokers.kafka import Kafka
 from tests.contracts.brokers.memory import Memory
+from tests.contracts.brokers.redis import Redis
 from tests.contracts.brokers.stdio import Stdio
 
 import orrery as ory
@@ -27,6 +28,7 @@ BENCHES: dict[str, Callable[[Callable[[str], Any]], Bench]] = {
     "memory": Memory,
     "stdio": Stdio,
     "kafka": Kafka,
+    "redis": Redis,
     "kafka-exactly-once": lambda ask: Kafka(ask, "exactly-once"),
 }
 _WITHIN = "it lives and dies with the process"

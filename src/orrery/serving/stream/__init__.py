@@ -8,6 +8,7 @@ from __future__ import annotations
 
 BROKERS = {
     "kafka": "orrery.serving.stream.kafka",
+    "redis": "orrery.serving.stream.redis",
     "memory": "orrery.serving.stream.memory",
     "-": "orrery.serving.stream.stdio",
 }
