@@ -41,25 +41,24 @@ def test_a_fit_on_spark_equals_the_fit_on_this_machine(spark: Any) -> None:
 
 
 def test_a_pass_is_made_on_the_executors(spark: Any) -> None:
+    class Rows:
+        """Counts rows."""
+
+        def summarize(self, batch: Any) -> int:
+            return int(batch.num_rows)
+
+        def merge(self, left: int, right: int) -> int:
+            return left + right
+
+        def finish(self, summary: int) -> int:
+            return summary
+
     frame = frame_of(spark, rows(), 5)
     engine = Spark(spark)
     table = ory.read(frame).where("x > 0")
     assert engine.feeds(table)
     here, there = table.aggregate(Rows()), table.aggregate(Rows(), engine)
     assert (there, here) == (here, table.count())
-
-
-class Rows:
-    """Counts rows."""
-
-    def summarize(self, batch: Any) -> int:
-        return int(batch.num_rows)
-
-    def merge(self, left: int, right: int) -> int:
-        return left + right
-
-    def finish(self, summary: int) -> int:
-        return summary
 
 
 def test_a_map_gives_what_the_task_makes_of_each_batch(spark: Any) -> None:
