@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from orrery.evaluation.report import Report as Report
     from orrery.flow.flow import Flow as Flow
     from orrery.registry.load import load as load
+    from orrery.registry.reroute import route as route
+    from orrery.registry.routes import Arm as Arm
+    from orrery.registry.routes import Canary as Canary
+    from orrery.registry.routes import Routing as Routing
     from orrery.training.gang import gang as gang
 
 __version__ = "0.1.0"
@@ -35,6 +39,10 @@ _HOMES = {
     "Report": "orrery.evaluation.report",
     "Flow": "orrery.flow.flow",
     "load": "orrery.registry.load",
+    "route": "orrery.registry.reroute",
+    "Arm": "orrery.registry.routes",
+    "Canary": "orrery.registry.routes",
+    "Routing": "orrery.registry.routes",
     "publish": "orrery.feedback.publish",
     "retrain": "orrery.feedback.retrain",
     "promote": "orrery.feedback.promotion",

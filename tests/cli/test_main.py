@@ -59,7 +59,7 @@ def test_every_command_has_help_with_an_example(name: str, capsys: Capture) -> N
     assert run([name, "--help"]) == 0
     told = capsys.readouterr().out
     assert "Usage" in told
-    if name not in {"model", "data", "feedback"}:
+    if name not in {"model", "data", "feedback", "route"}:
         assert f"orrery {name}" in told.partition("Examples:")[2]
 
 
@@ -67,6 +67,7 @@ def test_every_command_has_help_with_an_example(name: str, capsys: Capture) -> N
     "words",
     [
         *(("model", verb) for verb in ("list", "get", "describe", "alias", "rollback", "delete")),
+        *(("route", verb) for verb in ("get", "set", "canary", "history")),
         *(("data", verb) for verb in ("head", "describe", "schema")),
         *(("feedback", verb) for verb in ("outcomes", "drift", "retrain", "promote", "decisions")),
     ],

@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = dict(
         _command("Models", "serve", "Answer over HTTP with a published model."),
         _command("Models", "stream", "Answer the messages of Kafka, or of a pipe, with a published model."),
         _command("Models", "model", "Published models: list, get, describe, alias, rollback, delete."),
+        _command("Models", "route", "Who answers for a name: get, set, canary, history."),
         _command(
             "Models", "feedback", "What happened afterwards: outcomes, drift, retrain, promote, decisions."
         ),

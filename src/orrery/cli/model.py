@@ -103,13 +103,13 @@ def alias(
 
 
 def rollback(name: Name, output: Output = Format.TABLE) -> None:
-    """Make the champion before the present one champion again.
+    """Take the last change of who answers back: a canary under way, a route, or a champion.
 
     Examples:
       orrery model rollback prices
     """
     version = roll_back(name)
-    show(version.to_dict(), output, text=f"{version.url} is champion again.")
+    show(version.to_dict(), output, text=f"{version.url} answers again.")
 
 
 def delete(

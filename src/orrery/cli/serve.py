@@ -6,13 +6,20 @@ from typing import Annotated
 
 import typer
 
-from orrery.cli.options import ModelArgument, app_of
+from orrery.cli.options import app_of
+from orrery.registry.url import SCHEME
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.server import serve as serve_model
 
 
 def serve(
-    model: ModelArgument,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL...", help="models:/name, /name/3, /name@alias, a folder or zip file."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every model of the registry, opened when it is asked for.")
+    ] = False,
     host: Annotated[
         str, typer.Option(help="The address to listen at; 0.0.0.0 lets others in.")
     ] = "127.0.0.1",
@@ -26,15 +33,18 @@ def serve(
         typer.Option(help="A name that requests may call this host by; for a proxy. May be repeated."),
     ] = None,
 ) -> None:
-    """Answer over HTTP with a published model, until Ctrl-C. A moved alias is followed without a pause.
+    """Answer over HTTP with published models, until Ctrl-C. Moved aliases and routes are followed at once.
 
     Examples:
       orrery serve models:/prices
+      orrery serve models:/prices models:/fraud@champion
+      orrery serve --all
       orrery serve models:/prices@challenger --port 9000 --no-record
       curl -s localhost:8080/v1/models/prices:predict -d '{"rows": [{"rooms": 4, "city": "Lyon"}]}'
     """
     limits = Limits(allowed_hosts=tuple(allow_host or ()))
-    serve_model(model, host=host, port=port, record=record, wait=True, limits=limits, grpc_port=grpc_port)
+    whats = [*(models or ()), *([SCHEME] if everything else [])]
+    serve_model(whats, host=host, port=port, record=record, wait=True, limits=limits, grpc_port=grpc_port)
 
 
 app = app_of(serve)

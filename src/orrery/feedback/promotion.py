@@ -13,12 +13,13 @@ from typing import Any
 
 from orrery import settings
 from orrery.data.table import Table
-from orrery.errors import FeedbackError, listing
+from orrery.errors import FeedbackError, ModelNotFoundError, RegistryError, listing
 from orrery.estimators.model import Model
 from orrery.evaluation.metrics import BETTER
 from orrery.registry.folder import FolderRegistry, open_registry
 from orrery.registry.load import load
 from orrery.registry.registry import CHAMPION, Version, check_name
+from orrery.registry.rollback import rollback as roll_back
 from orrery.schema import Kind
 from orrery.spec import Spec
 
@@ -154,46 +155,22 @@ def carry_out(decision: Decision, registry: FolderRegistry) -> Decision:
 
 
 def rollback(name: str, *, registry: FolderRegistry | None = None) -> Version:
-    """Make the previous champion the champion again, in one call. Returns its version.
+    """Take the last change of who answers back, in one call: a canary under way, a route, or a champion.
 
-    Called twice it goes two champions back. Raises FeedbackError where there is none left.
+    Returns the version that answers now; called twice it goes two changes back. Services follow within a
+    second. Raises FeedbackError where there is nothing to go back to.
     """
     registry = registry or open_registry()
-    alive = {v.version for v in registry.versions(name)}
-    champions = [change.version for change in registry.history(name) if change.alias == CHAMPION]
-    before = _previous([v for v in champions if v is not None], alive)
-    if before is None:
-        raise FeedbackError(
-            f"There is no earlier champion of {name!r} to go back to.",
-            hint=f"Name a version: orrery model alias {name} champion VERSION",
-        )
-    current = champions[-1]
-    facts: dict[str, Any] = {
-        "name": name,
-        "promoted": True,
-        "challenger": before,
-        "champion": current,
-        "time": _now(),
-    }
-    carry_out(Decision(**facts, reason=f"rolled back from version {current}"), registry)
-    return registry.get(name, before)
-
-
-def _previous(champions: list[int], alive: set[int]) -> int | None:
-    """The champion before the last one, among the versions that still exist.
-
-    A version that comes up again was a rollback: what followed its first time is left behind.
-
-    >>> _previous([1, 2, 3], {1, 2, 3}), _previous([1, 2, 3, 2], {1, 2, 3}), _previous([1], {1})
-    (2, 1, None)
-    """
-    past: list[int] = []
-    for version in champions:
-        if version in past:
-            del past[past.index(version) + 1 :]
-        else:
-            past.append(version)
-    return next((v for v in reversed(past[:-1]) if v in alive), None)
+    try:
+        done = roll_back(name, registry)
+    except ModelNotFoundError:
+        raise
+    except RegistryError as error:
+        raise FeedbackError(error.message, hint=error.hint) from None
+    if done.champion is not None:
+        facts: dict[str, Any] = {"name": name, "challenger": done.version.version, "champion": done.champion}
+        record(Decision(**facts, promoted=True, time=_now(), reason=str(done)))
+    return done.version
 
 
 def record(decision: Decision) -> None:

@@ -148,6 +148,8 @@ def psi(before: Sequence[Score], now: Sequence[Score]) -> tuple[float, int]:
 
 def _index(before: NDArray[Any], now: NDArray[Any]) -> float:
     """From counts per bin. An empty bin counts as half a row, so that the logarithm exists."""
+    some = before + now > 0
+    before, now = before[some], now[some]
     e, a = (np.maximum(c, 0.5) / max(c.sum(), 1) for c in (before, now))
     return float(((a - e) * np.log(a / e)).sum())
 
