@@ -34,7 +34,7 @@ from orrery.serving.online.values import as_id
 
 _HEAD_LENGTH = "Inference-Header-Content-Length"
 _VALUE_BYTES = 32  # of a number in a list
-_PACK_BYTES = 256  # a smaller answer is sent as it is
+PACK_BYTES = 256  # a smaller answer is sent as it is
 
 
 async def infer(desk: Desk, request: Request) -> Response:
@@ -172,11 +172,18 @@ def _answer(whole: dict[str, Any], outputs: list[tuple[Tensor, bool]], request: 
         headers[_HEAD_LENGTH] = str(len(text))
         media_type = "application/octet-stream"
     body = b"".join([text, *parts])
-    accepted = [
-        part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")
-    ]
-    packing = next((name for name in accepted if name in {"gzip", "deflate"}), None)
-    if packing and len(body) > _PACK_BYTES:
+    packing = packing_of(request.headers.get("accept-encoding", ""))
+    if packing and len(body) > PACK_BYTES:
         headers["Content-Encoding"] = packing
         body = pack(body, packing)
     return Response(body, headers=headers, media_type=media_type)
+
+
+def packing_of(accepted: str) -> str:
+    """How the caller likes an answer compressed, of the ways that there are; empty: not at all.
+
+    >>> packing_of("br, gzip;q=0.8, deflate")
+    'gzip'
+    """
+    names = [part.partition(";")[0].strip() for part in accepted.split(",")]
+    return next((name for name in names if name in {"gzip", "deflate"}), "")

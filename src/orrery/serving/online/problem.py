@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
 
 import msgspec
 from starlette.responses import Response
@@ -16,12 +18,17 @@ from orrery.errors import (
     OrreryError,
     OverloadedError,
     RouteConflictError,
+    ServingError,
     SettingsError,
     TargetError,
     TooLargeError,
     UnknownPathError,
 )
 
+Said = Callable[[OrreryError, int | None], Response]
+"""How a protocol says an error; with a status other than the error's own."""
+
+_log = logging.getLogger("orrery.serving")
 _STATUS: tuple[tuple[type[OrreryError], int], ...] = (
     (TooLargeError, 413),
     (OverloadedError, 503),
@@ -71,6 +78,16 @@ def problem(error: OrreryError, status: int | None = None) -> Response:
 def oip_error(error: OrreryError, status: int | None = None) -> Response:
     """An error as the Open Inference Protocol has it."""
     return _response({"error": str(error)}, status or status_of(error), "application/json")
+
+
+def failed(error: Exception, path: str, said: Said) -> Response:
+    """Any error as an answer, in the form of a protocol; what is the service's own fault goes to its log."""
+    if not isinstance(error, OrreryError):
+        _log.error("A request to %s failed.", path, exc_info=error)
+        return said(ServingError("The service failed on this request; its log says why."), 500)
+    if status_of(error) == 500:
+        _log.error("A request to %s failed: %s", path, error)
+    return said(error, None)
 
 
 def _response(said: dict[str, object], status: int, media_type: str) -> Response:

@@ -43,16 +43,26 @@ async def predict(desk: Desk, request: Request) -> Response:
             check_values(body, desk.limits.values)
             rows, record = await _form_rows(request, body, signature), True
         else:
-            rows, record = _json_rows(await read_object(body, seat))
+            rows, record = json_rows(await read_object(body, seat))
         _check_count(len(rows), desk)
-        question = Question(
-            await aside(len(body), columns_of, rows, signature),
-            ids_of(rows),
-            record,
-            beside=lambda name: [row.get(name) for row in rows],
-            again=partial(columns_of, rows),
-        )
-        reply = await _asked(desk, live, question, seat)
+        question = await aside(len(body), question_of, rows, record, signature)
+        reply = await ask(desk, live, question, seat)
+    return Response(said_of(rows, question, reply, signature), media_type="application/json")
+
+
+def question_of(rows: list[dict[str, Any]], record: bool, signature: Signature) -> Question:
+    """Rows of JSON as the desk is asked. Raises BadRequestError, UnknownColumnError, SchemaError."""
+    return Question(
+        columns_of(rows, signature),
+        ids_of(rows),
+        record,
+        beside=lambda name: [row.get(name) for row in rows],
+        again=partial(columns_of, rows),
+    )
+
+
+def said_of(rows: list[dict[str, Any]], question: Question, reply: Reply, signature: Signature) -> bytes:
+    """The rows with their answers, as JSON; the columns that were read are left out."""
     read = frozenset(signature.inputs.names)
     kept = [{k: v for k, v in row.items() if k not in read and (k != "id" or v is not None)} for row in rows]
     said = [
@@ -61,10 +71,10 @@ async def predict(desk: Desk, request: Request) -> Response:
     if reply.by is not None:  # a split by key divided the rows
         said = [{"version": version, **row} for version, row in zip(reply.versions, said, strict=True)]
     whole = {"model": reply.live.name, "version": reply.live.version, "rows": said}
-    return Response(msgspec.json.encode(whole), media_type="application/json")
+    return msgspec.json.encode(whole)
 
 
-async def _asked(desk: Desk, live: Live, question: Question, seat: Seat) -> Reply:
+async def ask(desk: Desk, live: Live, question: Question, seat: Seat) -> Reply:
     """The answers; what is wrong with a value is said with a pointer to it."""
     try:
         return await desk.ask(live, question, seat)
@@ -75,7 +85,8 @@ async def _asked(desk: Desk, live: Live, question: Question, seat: Seat) -> Repl
         raise
 
 
-def _json_rows(body: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+def json_rows(body: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """The rows of a body, and whether they may be recorded. Raises BadRequestError."""
     unknown = sorted(body.keys() - {"rows", "record"})
     rows, record = body.get("rows"), body.get("record", True)
     if unknown or not isinstance(rows, list):

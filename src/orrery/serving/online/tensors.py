@@ -41,7 +41,7 @@ _OF_ARROW = {"bool": "BOOL", "halffloat": "FP16", "float": "FP32", "double": "FP
 }
 
 
-_WIDE = {Kind.VECTOR, Kind.SERIES, Kind.TENSOR}
+WIDE = {Kind.VECTOR, Kind.SERIES, Kind.TENSOR}
 """Kinds of which each row holds many numbers."""
 
 AS_JSON = {Kind.LABELS, Kind.MAP, Kind.GEO, Kind.SERIES, Kind.TENSOR}
@@ -63,7 +63,7 @@ def datatype_of(type_name: str, kind: Kind | None) -> str:
     >>> datatype_of("int64", Kind.NUMBER), datatype_of("string", Kind.TEXT)
     ('INT64', 'BYTES')
     """
-    if kind in _WIDE and "binary" not in type_name:
+    if kind in WIDE and "binary" not in type_name:
         return "FP64"
     return _OF_ARROW.get(type_name, "FP64" if kind is Kind.NUMBER else "BYTES")
 
@@ -196,7 +196,7 @@ def as_column(field: Field, tensor: dict[str, Any], values: list[Any]) -> list[A
     """A tensor's values as the column of a model: one Python value per row. Raises BadRequestError."""
     rows, *rest = tensor["shape"]
     width = math.prod(rest)
-    if field.kind in _WIDE and tensor["datatype"] != "BYTES":
+    if field.kind in WIDE and tensor["datatype"] != "BYTES":
         return _wide(values, rows, rest, field)
     if width != 1:
         raise BadRequestError(

@@ -19,7 +19,7 @@ from orrery.serving.online.desk import new_id
 from orrery.serving.online.problem import pointer_to
 from orrery.serving.runner import Columns
 
-_ID_CHARACTERS = 200
+ID_CHARACTERS = 200
 _BYTES = (Kind.IMAGE, Kind.AUDIO, Kind.VIDEO)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -35,7 +35,9 @@ def columns_of(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Colum
     A column that no row has is an error; in a row without it, the value is missing.
     """
     if rows:
-        names = dict.fromkeys(name for row in rows for name in row)
+        names: Collection[str] = rows[0].keys()
+        if len(rows) > 1:
+            names = dict.fromkeys(name for row in rows for name in row)
         try:
             signature.check(names)
         except OrreryError as error:
@@ -104,9 +106,9 @@ def as_id(value: object, place: str) -> str:
             f"An id is text or an integer, not {kind_of(value)} {value!r:.40}.", pointer=place
         )
     text = str(value)
-    if len(text) > _ID_CHARACTERS:
+    if len(text) > ID_CHARACTERS:
         raise BadRequestError(
-            f"An id has at most {_ID_CHARACTERS} characters, not {len(text)}.", pointer=place
+            f"An id has at most {ID_CHARACTERS} characters, not {len(text)}.", pointer=place
         )
     return text
 
