@@ -79,9 +79,10 @@ def test_what_has_no_room_is_decoded_again(rows: Path, decoded: list[tuple[int, 
     decoded.clear()
     with read(str(rows)).loader(100, keep_bytes=GROUP * 14 * 3 + 99) as loader:
         assert epoch(loader) == whole
-        assert len(decoded) == 8
+        assert len(set(decoded)) == 8
+        decoded.clear()
         epoch(loader)
-        assert len(decoded) == 8 + 5
+        assert len(set(decoded)) == 5
 
 
 @pytest.mark.parametrize("left", [0, 30_000])

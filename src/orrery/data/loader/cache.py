@@ -36,6 +36,8 @@ _CHUNK_BYTES = 32 << 20
 class Spill:
     """Groups of rows as Arrow, in a file without a name."""
 
+    again = True
+
     def __init__(self, schema: Any, most_bytes: int) -> None:
         self.schema = schema
         self.missing: set[str] = set()
@@ -91,6 +93,8 @@ class Spill:
 
 class Cache:
     """Groups of rows as the loader holds them, in a folder."""
+
+    again = True
 
     def __init__(self, folder: Path, slices: Slices, origin: NDArray[np.int64], ragged_bytes: float) -> None:
         self.folder = folder

@@ -51,7 +51,7 @@ class Kept:
     """Decoded groups of dense rows, at most so many bytes of them. Safe among threads."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._slices: Slices | None = None
         self._layout: Layout | None = None
         self._groups: dict[int, _Group] = {}
@@ -92,17 +92,12 @@ class Kept:
             begin = end
         return True
 
-    def holds(self, piece: Piece) -> bool:
-        """Whether the rows of a piece are kept already."""
-        group = self._groups.get(piece.group)
-        return group is not None and group.done >= piece.stop
-
     def _of(self, number: int, rows: int, layout: Layout) -> tuple[_Group, Slices] | None:
         """The group and the file that it is kept in; None where there is no room for it."""
         size = rows * sum(part.row_bytes for part in layout.dense if part.key != ROW_NUMBER)
         with self._lock:
             if self._slices is None:
-                self._layout, self._room = layout, min(self._most_bytes, _room())
+                self._layout, self._room = layout, min(self.most_bytes, _room())
                 self._slices = Slices(None, self._room)
             if layout is not self._layout:
                 return None

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from orrery.data.loader.arena import Slots
-from orrery.data.loader.order import Block, Lane, Piece
+from orrery.data.loader.order import Block, Lane
+
+
+class Read(NamedTuple):
+    """Rows ``low`` to ``high`` of a unit, in the order in which it gives them."""
+
+    unit: int
+    low: int
+    high: int
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self.high - self.low
 
 
 @dataclass
@@ -18,10 +31,20 @@ class Held:
     """What a unit has still to give: slots, and the other columns, both in the order in which it gives."""
 
     slots: Slots
+    given: int
+    ready: int
+    """Rows up to here have arrived."""
     ragged: Any = None
-    given: int = 0
     cut: int = 0
     """Rows that ``ragged`` lacks at its beginning, as they were let go."""
+    _ends: dict[int, int] = field(default_factory=dict)
+
+    def arrive(self, low: int, slots: Slots) -> None:
+        """Rows from ``low`` on are in these slots; parts come in any order."""
+        self._ends[low] = low + len(slots)
+        self.slots[low : low + len(slots)] = slots
+        while self.ready in self._ends:
+            self.ready = self._ends.pop(self.ready)
 
     def take(self, rows: int) -> tuple[Slots, Any]:
         """The next rows. Once half of a unit is given, the memory of that half is let go."""
@@ -41,7 +64,7 @@ class Held:
 class Feed:
     """A lane from some position on. Reading and putting together may each be done by one thread at a time."""
 
-    def __init__(self, lane: Lane, position: int) -> None:
+    def __init__(self, lane: Lane, position: int, *, in_parts: bool = False) -> None:
         self.lane = lane
         self.queued = 0
         """Rows that wait in their final order."""
@@ -58,8 +81,9 @@ class Feed:
             self._planned.clear()
             self._plan()
         self._begun = self._planned[0] if self._planned else Block(0, 0, 0, (), ())
-        self.unit = self._begun.first
-        """The next to be read."""
+        left = self._end > position
+        self._first = deque(_first_reads(self._begun, lane.sizes, in_parts=in_parts) if left else ())
+        self._unit = self._begun.index + 1 if left else len(lane.units)  # the next after those
 
     def _plan(self) -> None:
         block = next(self._blocks)
@@ -69,38 +93,56 @@ class Feed:
     @property
     def pending(self) -> bool:
         """Whether there are units to be read."""
-        return self.unit < len(self.lane.units) and (self._end > self._start or self._last < self.unit)
+        return bool(self._first) or self._unit < len(self.lane.units)
+
+    def next_read(self) -> Read:
+        """What is to be read next."""
+        return self._first[0] if self._first else Read(self._unit, 0, self.lane.sizes[self._unit])
 
     def wanted_at(self) -> int:
-        """The position of the lane at which the next unit is needed."""
-        if self.unit <= self._begun.index:
-            return self._start
-        while self._last < self.unit - 1:
+        """The position of the lane at which the next read is needed."""
+        if self._first:
+            begun, (unit, low, _) = self._begun, self._first[0]
+            soon = low == begun.given[unit - begun.first] and begun.takes[unit - begun.first]
+            return self._start if soon else begun.start + begun.rows
+        while self._last < self._unit - 1:
             self._plan()
-        return self._end if self._last == self.unit - 1 else self._planned[-1].start
+        return self._end if self._last == self._unit - 1 else self._planned[-1].start
 
-    def given(self, unit: int) -> int:
+    def follows(self) -> bool:
+        """Whether the next read goes on in a group that a thread is reading now."""
+        unit = self.next_read().unit
+        if (unit - 1) not in self._reading:
+            return False
+        return self.lane.units[unit - 1][-1].group == self.lane.units[unit][0].group
+
+    def begin(self) -> Read:
+        """The next read, which is then another."""
+        found = self.next_read()
+        self._reading.add(found.unit)
+        if self._first:
+            self._first.popleft()
+        else:
+            self._unit += 1
+        return found
+
+    def arrive(self, read: Read, slots: Slots, ragged: Any) -> None:
+        """Rows of a unit were read."""
+        self._reading.discard(read.unit)
+        if read.unit not in self._held:
+            given = self._given(read.unit)
+            space = np.empty(self.lane.sizes[read.unit], np.int32)
+            self._held[read.unit] = Held(space, given, given, ragged, given)
+        self._held[read.unit].arrive(read.low, slots)
+
+    def _given(self, unit: int) -> int:
         """How many rows of a unit were given before we began."""
         place = unit - self._begun.first
         return self._begun.given[place] if place < len(self._begun.given) else 0
 
-    def follows(self) -> bool:
-        """Whether the next unit goes on in a group that a thread is reading now."""
-        if (self.unit - 1) not in self._reading:
-            return False
-        before, now = self.lane.units[self.unit - 1], self.lane.units[self.unit]
-        return before[-1].group == now[0].group
-
-    def next_unit(self) -> tuple[int, tuple[Piece, ...]]:
-        """The next to be read, which is then another."""
-        self._reading.add(self.unit)
-        self.unit += 1
-        return self.unit - 1, self.lane.units[self.unit - 1]
-
-    def arrive(self, unit: int, held: Held) -> None:
-        """A unit was read."""
-        self._reading.discard(unit)
-        self._held[unit] = held
+    def _is_there(self, unit: int, rows: int) -> bool:
+        held = self._held.get(unit)
+        return held is not None and held.given + rows <= held.ready
 
     def next_block(self) -> Block | None:
         """The next block to put together, where all of its units have arrived."""
@@ -110,8 +152,8 @@ class Feed:
             self._plan()
         block = self._planned[0]
         units = range(block.first, block.index + 1)
-        there = all(u in self._held for u, rows in zip(units, block.takes, strict=True) if rows)
-        return self._planned.popleft() if there and block.index in self._held else None
+        there = all(self._is_there(u, rows) for u, rows in zip(units, block.takes, strict=True) if rows)
+        return self._planned.popleft() if there else None
 
     def put_together(self, block: Block) -> tuple[Slots, Any, Slots]:
         """The rows of a block: their slots, their other columns, and slots of rows given before we began."""
@@ -148,6 +190,20 @@ class Feed:
             taken.append((slots, ragged))
             rows -= len(slots)
         return taken
+
+
+def _first_reads(begun: Block, sizes: list[int], *, in_parts: bool) -> list[Read]:
+    """What the units that are open when we begin have still to give.
+
+    ``in_parts``: what the first block needs of each, and the rest behind: the first batch is there sooner.
+    """
+    units = range(begun.first, begun.index + 1)
+    open_units = list(zip(units, begun.given, begun.takes, strict=True))
+    if not in_parts:
+        return [Read(unit, given, sizes[unit]) for unit, given, _ in open_units if given < sizes[unit]]
+    soon = [Read(unit, given, given + taken) for unit, given, taken in open_units if taken]
+    rest = [Read(unit, given + taken, sizes[unit]) for unit, given, taken in open_units]
+    return [*soon, *(read for read in rest if read.rows)]
 
 
 def copied(table: Any) -> Any:

@@ -55,6 +55,21 @@ class ParquetGroups:
         self._lock = Lock()
 
     @cached_property
+    def again(self) -> bool:
+        """Whether rows are kept once they are decoded, or need no decoder."""
+        return self._kept.most_bytes > 0 or (all(map(files.is_local, self.paths)) and self._is_stored)
+
+    @property
+    def _is_stored(self) -> bool:
+        """Whether nothing is compressed, as the first row group of each file tells."""
+        groups = [footer.row_group(0) for footer in self._footers if footer.num_row_groups]
+        return all(
+            group.column(i).compression == "UNCOMPRESSED"
+            for group in groups
+            for i in range(group.num_columns)
+        )
+
+    @cached_property
     def starts(self) -> NDArray[np.int64]:
         """The number of each group's first row."""
         return starts(self.rows)
@@ -115,7 +130,7 @@ class ParquetGroups:
         except BaseException:
             cursor.close()
             raise
-        if cursor.at < self.rows[piece.group] and 2 * piece.rows < self.rows[piece.group]:
+        if cursor.at < self.rows[piece.group] and 2 * piece.rows <= self.rows[piece.group]:
             self._cursors.keep(piece.group, cursor)  # it is read in many parts, this one after that
         else:
             cursor.close()

@@ -41,7 +41,7 @@ class Plain:
         self._paths = paths
         self._footers = footers
         self._pages: dict[tuple[int, int, str], Pages | None] = {}
-        self._schemas: dict[int, Any] = {}
+        self._schemas: dict[int, tuple[Any, dict[str, list[int]]]] = {}  # of files, and leaves by column
         self._idle: list[tuple[int, int]] = []
         self._spare: list[NDArray[np.uint8]] = []
         self._checked: dict[int, set[int]] = {}  # of each file the pages that are read in parts
@@ -91,15 +91,11 @@ class Plain:
 
     def _looked_up(self, file: int, place: tuple[int, int], name: str, kind: Any) -> Pages | None:
         footer = self._footers[place[0]]
-        schema = self._schemas.get(place[0])
-        if schema is None:
-            schema = self._schemas[place[0]] = footer.schema.to_arrow_schema()
-        leaves = [i for i in range(footer.num_columns) if _top(footer.schema.column(i)) == name]
-        if (
-            len(leaves) != 1
-            or len(schema.get_all_field_indices(name)) != 1
-            or schema.field(name).type != kind
-        ):
+        if place[0] not in self._schemas:
+            self._schemas[place[0]] = footer.schema.to_arrow_schema(), _leaves(footer.schema)
+        schema, leaves_of = self._schemas[place[0]]
+        leaves = leaves_of.get(name, [])
+        if len(leaves) != 1 or schema.names.count(name) != 1 or schema.field(name).type != kind:
             return None
         rows, chunk = footer.row_group(place[1]).num_rows, footer.row_group(place[1]).column(leaves[0])
         values = _values(footer.schema.column(leaves[0]), kind, rows)
@@ -250,9 +246,12 @@ def read(file: int, wanted: Sequence[_Wanted]) -> None:
             raise ValueError("it ends before its rows do")
 
 
-def _top(column: Any) -> str:
-    """The column that a leaf of the file's schema belongs to."""
-    return str(column.path).split(".")[0]
+def _leaves(schema: Any) -> dict[str, list[int]]:
+    """The leaves of a file's schema by the column that they belong to."""
+    found: dict[str, list[int]] = {}
+    for i in range(len(schema)):
+        found.setdefault(str(schema.column(i).path).split(".")[0], []).append(i)
+    return found
 
 
 def _values(column: Any, kind: Any, rows: int) -> Values | None:

@@ -42,8 +42,15 @@ class Groups(Protocol):
     def origin(self) -> NDArray[np.int64]:
         """The row group of the data that each belongs to: what shuffling is measured by."""
 
+    @property
+    def again(self) -> bool:
+        """Whether it costs little to read a piece twice, some rows first."""
+
     def load(self, piece: Piece, layout: Layout, out: Parts, places: NDArray[Any]) -> Any:
-        """Write the dense columns of a piece to places of ``out``; give the other columns, or None."""
+        """Write the dense columns of a piece to places of ``out``, rows whose place is below 0 nowhere.
+
+        Gives the other columns, or None where there are none.
+        """
 
     def ragged_bytes(self, names: Sequence[str]) -> float:
         """About how many bytes of memory a row takes in these columns: at least the mean of any group."""
@@ -122,6 +129,8 @@ class Cursors:
 class SourceGroups:
     """The parts of any source that knows how many rows each has."""
 
+    again = False
+
     def __init__(self, source: Source, partitions: Sequence[Partition]) -> None:
         self.source = source
         self.partitions = partitions
@@ -176,6 +185,8 @@ class SourceGroups:
 
 class MemoryGroups:
     """Rows in memory, in slices: any can be reached at once, so all are mixed with all."""
+
+    again = True
 
     def __init__(self, source: Memory) -> None:
         self.table = source.table

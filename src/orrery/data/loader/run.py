@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from orrery.data.loader.arena import NOWHERE, Arena, Buffers, Slots
 from orrery.data.loader.columns import Layout
-from orrery.data.loader.lane import Feed, Held
-from orrery.data.loader.order import Order, Piece
+from orrery.data.loader.lane import Feed, Read
+from orrery.data.loader.order import Order
 from orrery.data.loader.read import Groups
 
 SLAB_BYTES = 2 << 20
@@ -77,7 +77,11 @@ class Run:
         self._arena = arena
         self._buffers = buffers
         lanes = plan.order.lanes_of(plan.rank, plan.world)
-        self._feeds = {n: Feed(plan.order.lane(epoch, n), plan.order.position(n, batch)) for n in lanes}
+        in_parts = plan.groups.again and not plan.layout.ragged
+        self._feeds = {
+            n: Feed(plan.order.lane(epoch, n), plan.order.position(n, batch), in_parts=in_parts)
+            for n in lanes
+        }
         self._epoch = epoch
         self._batch = batch  # the next to be filled
         self._numbers = 0  # slabs begun
@@ -189,31 +193,30 @@ class Run:
         if soonest is None or self._feeds[soonest[1]].follows():
             return None
         feed = self._feeds[soonest[1]]
-        rows = feed.lane.sizes[feed.unit] - feed.given(feed.unit)
-        slots = self._arena.take(rows)
+        slots = self._arena.take(feed.next_read().rows)
         if slots is None:
             return None
-        unit, pieces = feed.next_unit()
-        return lambda: self._read(feed, unit, pieces, slots)
+        read = feed.begin()
+        return lambda: self._read(feed, read, slots)
 
-    def _read(self, feed: Feed, unit: int, pieces: tuple[Piece, ...], slots: Slots) -> None:
-        """Read a unit to its slots; rows that were given before we began go nowhere."""
-        mixed = feed.lane.mixed(unit)
-        given = feed.given(unit)
-        places = slots
-        if given:
+    def _read(self, feed: Feed, read: Read, slots: Slots) -> None:
+        """Read rows of a unit to their slots; its other rows go nowhere."""
+        mixed = feed.lane.mixed(read.unit)
+        chosen, places = mixed[read.low : read.high], slots
+        if len(chosen) < len(mixed):
             places = np.full(len(mixed), NOWHERE, np.int32)
-            places[np.sort(mixed[given:])] = slots
+            places[np.sort(chosen)] = slots
         done, rest = 0, []
-        for piece in pieces:
+        for piece in feed.lane.units[read.unit]:
             to = places[done : done + piece.rows]
-            rest.append(self.plan.groups.load(piece, self.plan.layout, self._arena.parts, to))
             done += piece.rows
+            if self.plan.layout.ragged or to.max() >= 0:
+                rest.append(self.plan.groups.load(piece, self.plan.layout, self._arena.parts, to))
         ragged = None
-        if rest[0] is not None:
-            ragged = pa.concat_tables(rest).take(mixed[given:]).combine_chunks()
+        if self.plan.layout.ragged:
+            ragged = pa.concat_tables(rest).take(chosen).combine_chunks()
         with self._wake:
-            feed.arrive(unit, Held(places[mixed], ragged, given, given))
+            feed.arrive(read, places[chosen], ragged)
             if feed.busy:
                 return
             feed.busy = True
