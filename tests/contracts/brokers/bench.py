@@ -51,4 +51,4 @@ def wait_for(condition: Callable[[], bool], what: str, within_s: float = 120.0) 
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {within_s} s"
-        time.sleep(0.01)
+        time.sleep(0.05)

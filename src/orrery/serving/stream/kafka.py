@@ -17,7 +17,7 @@ from orrery.data.sources.kafka_client import Client
 from orrery.extras import require
 from orrery.serving.stream.broker import Message, Wiring
 from orrery.serving.stream.kafka_outbox import KafkaOutbox, TransactionalOutbox
-from orrery.serving.stream.kafka_words import broken, passes
+from orrery.serving.stream.kafka_words import CLIENT, broken, passes
 
 _QUEUED_KB = 32 << 10
 _SESSION_S = 10
@@ -126,6 +126,7 @@ class KafkaInbox:
 
 
 _CONSUMER: dict[str, Any] = {
+    **CLIENT,
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "auto.offset.reset": "earliest",
@@ -134,7 +135,6 @@ _CONSUMER: dict[str, Any] = {
     "heartbeat.interval.ms": 1_000,
     "max.poll.interval.ms": 600_000,
     "check.crcs": True,
-    "reconnect.backoff.max.ms": 1_000,
     "queued.max.messages.kbytes": _QUEUED_KB,
     "fetch.wait.max.ms": 100,
 }

@@ -13,7 +13,7 @@ from orrery.data.sources.kafka_client import Client
 from orrery.errors import BrokerError, SettingsError
 from orrery.extras import require
 from orrery.serving.stream.broker import Inbox, Letter, Message, Refused, Wiring
-from orrery.serving.stream.kafka_words import broken
+from orrery.serving.stream.kafka_words import CLIENT, broken
 
 _QUEUED_KB = 32 << 10
 _SLICE_S = 0.5
@@ -187,12 +187,12 @@ class TransactionalOutbox(KafkaOutbox):
 
 
 _PRODUCER: dict[str, Any] = {
+    **CLIENT,
     "enable.idempotence": True,
     "linger.ms": 5,
     "partitioner": "murmur2_random",  # that of Kafka's own clients: equal keys of theirs and ours meet
     "delivery.report.only.error": True,
     "queue.buffering.max.kbytes": _QUEUED_KB,
-    "reconnect.backoff.max.ms": 1_000,
 }
 
 

@@ -21,6 +21,13 @@ _LASTING = (
     *("FENCED_INSTANCE_ID", "INVALID_GROUP_ID", "UNSUPPORTED_VERSION"),
 )
 
+CLIENT: dict[str, Any] = {
+    "reconnect.backoff.max.ms": 1_000,
+    # With the other strategy clients of librdkafka 2.16 wait for ever where all brokers were away at once.
+    "metadata.recovery.strategy": "none",
+}
+"""What consumers and producers of a stream share."""
+
 
 def passes(error: Any) -> bool:
     """Whether it may go away by itself."""
