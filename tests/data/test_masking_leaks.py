@@ -165,3 +165,16 @@ def test_an_address_in_which_the_password_cannot_be_told_is_refused() -> None:
         with pytest.raises(ValueError, match="cannot be read"):
             whole(address)
     assert issubclass(SettingsError, OrreryError)
+
+
+@pytest.mark.parametrize("name", ["db", "db.csv", "*.csv", "db.parquet", "db?sslmode=require"])
+@pytest.mark.parametrize("start", ["", "postgresql:", "postgresql:/", "postgresql//"])
+@pytest.mark.parametrize("login", [PW, f"hun/{PW}", f"{PW}@x"])
+def test_an_address_without_a_scheme_is_taken_for_a_file_whose_name_is_not_told(
+    start: str, login: str, name: str
+) -> None:
+    with pytest.raises(OrreryError) as caught:
+        read(f"{start}bob:{login}@host:5432/{name}").count()
+    told = "".join(traceback.format_exception(caught.value)[-1:]) + str(caught.value.__dict__)
+    assert PW not in told
+    assert "***@host" in told

@@ -16,7 +16,7 @@ from orrery.data import files, packed, remote
 from orrery.data.quarantine import BadRows
 from orrery.data.sources import KINDS, lakes, objects
 from orrery.data.sources.file import FileSource
-from orrery.data.sources.hive import in_folders
+from orrery.data.sources.hive import in_folders, of_folders
 from orrery.data.sources.memory import Memory, is_rows
 from orrery.errors import SettingsError, did_you_mean, listing
 
@@ -102,8 +102,14 @@ def source_of(place: Any, options: dict[str, Any], kinds: Mapping[str, Any]) -> 
     source = _class_of(kind)
     if kinds and "kinds" in inspect.signature(source).parameters:
         options = {"kinds": {name: str(kind) for name, kind in kinds.items()}, **options}
-    made = _made(source, text, options)
-    return in_folders(made) if isinstance(made, FileSource) and kind not in MEDIA else made
+    if not issubclass(source, FileSource) or kind in MEDIA:
+        return _made(source, text, options)
+    types = options.get("types") or {}
+    folders = of_folders(source(text), types) if types else {}
+    if folders:  # the others are of the files' own columns
+        own = {name: kind for name, kind in types.items() if name not in folders}
+        options = {n: v for n, v in options.items() if n != "types"} | ({"types": own} if own else {})
+    return in_folders(_made(source, text, options), folders)
 
 
 def kind_of(place: str) -> str:

@@ -68,7 +68,7 @@ def _find_local(place: str, endings: Sequence[str]) -> list[str]:
     else:
         found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
     if not found:
-        raise _absent(path, endings)
+        raise _absent(place, endings)
     return found
 
 
@@ -135,13 +135,14 @@ def _ends(name: str, endings: Sequence[str]) -> bool:
     return not hidden and name.lower().endswith(tuple(endings))
 
 
-def _absent(path: Path, endings: Sequence[str]) -> SourceError:
+def _absent(place: str, endings: Sequence[str]) -> SourceError:
+    path = local(place)
     if path.is_dir():
         return SourceError(f"The folder {path} holds no file that ends in {', '.join(endings)}.")
     if glob.has_magic(str(path)):
-        return SourceError(f"No file matches {path}.")
+        return SourceError(f"No file matches {shown(place)}.")
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return SourceError(f"There is no file {path}.", hint=did_you_mean(path.name, beside))
+    return SourceError(f"There is no file {shown(place)}.", hint=did_you_mean(path.name, beside))
 
 
 def shown(place: str) -> str:

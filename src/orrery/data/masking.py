@@ -28,7 +28,7 @@ HARMLESS = frozenset(_KNOWN.split())
 """Options of addresses whose values are shown; what another one holds nobody knows."""
 
 _LOGIN = re.compile(r"(?<=://)([^:@]*):(.*)@", re.DOTALL)
-_BARE_LOGIN = re.compile(r"\A(?![A-Za-z]:[/\\])([^:@/\\]+):(.*)@", re.DOTALL)
+_BARE_LOGIN = re.compile(r"\A(?![A-Za-z]:[/\\])((?:[A-Za-z][\w+.-]*(?::/|//))?[^:@/\\]+):(.*)@", re.DOTALL)
 _SECRET = re.compile(r"pass|pwd|token|secret|key|sig|cred", re.IGNORECASE)
 _PAIR = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _WORDS = re.compile(r"(\b\w*(?:pass|pwd|token|secret)\w*\s*=\s*)('[^']*'|[^\s;&'*]+)", re.IGNORECASE)

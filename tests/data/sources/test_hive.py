@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orrery.data.table import Table, read
-from orrery.errors import SchemaError
+from orrery.errors import SchemaError, SettingsError
 
 
 @pytest.fixture
@@ -107,3 +107,29 @@ def test_texts_in_folders_stay_what_they_are(words: list[str | None]) -> None:
     read(rows).write("out/", partition_by=["word"])
     found = sorted(read("out/").to_rows(), key=lambda row: row["v"])
     assert [row["word"] for row in found] == words
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+def test_the_type_of_a_folder_can_be_pinned(form: str) -> None:
+    """Texts that happen to look like numbers: postal codes, and a day."""
+    for code, day in (("10115", "2024-01-01"), ("80331", "2024-02-29")):
+        Path(f"t/zip={code}/day={day}").mkdir(parents=True)
+        read({"a": [1, 2]}).write(f"t/zip={code}/day={day}/x.{form}")
+    assert {f.name: f.type for f in read("t").schema.fields} == {
+        "a": "int64",
+        "zip": "int64",
+        "day": "string",
+    }
+    types = {"zip": "string", "day": "date32[day]"} | ({"a": "double"} if form == "csv" else {})
+    table = read("t", types=types)
+    assert {f.name: f.type for f in table.schema.fields} == {"a": "int64", **types}
+    found = table.where("zip = '80331' and day > date '2024-01-31'").select("a", "zip").to_rows()
+    assert found == [{"a": 1, "zip": "80331"}, {"a": 2, "zip": "80331"}]
+    plain = table.source.to_dict()
+    assert plain["types"] == types
+    assert read(plain.pop("place"), **plain).schema == table.schema
+    with pytest.raises(SchemaError, match=r"zip=.* are not all date32"):
+        read("t", types={"zip": "date32[day]"}).count()
+    if form == "parquet":
+        with pytest.raises(SettingsError, match="no option 'types'"):
+            read("t", types={"zip": "string", "a": "double"})

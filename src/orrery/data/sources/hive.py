@@ -6,7 +6,7 @@ Also many small files at once: they are read as few parts, so that what each par
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from orrery.data import conditions, files, remote, sql
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Partition
 from orrery.errors import SchemaError, SourceError
-from orrery.schema import Schema
+from orrery.schema import Schema, parse_type
 from orrery.spec import stable_key
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
@@ -34,14 +34,29 @@ _BATCH_ROWS = 65_536
 _BATCH_BYTES = 16 << 20
 
 
-def in_folders(source: Any) -> Any:
-    """A source of files; where they lie in folders named ``column=value``, with those columns."""
+def of_folders(source: Any, types: Mapping[str, str]) -> dict[str, str]:
+    """Those of some types that are of columns which folders name."""
     with suppress(SourceError):  # told again when it is read
-        above = _above(remote.bare(source.place)) if source.folders_are_columns else None
-        values = {
-            path: dict(_named(remote.bare(path))[above:] if above is not None else ())
-            for path in source.paths
-        }
+        names = next(iter(_values(source).values()), {})
+        return {name: kind for name, kind in types.items() if name in names}
+    return {}
+
+
+def _values(source: Any) -> dict[str, dict[str, str | None]]:
+    """What the folders of each file name."""
+    above = _above(remote.bare(source.place)) if source.folders_are_columns else None
+    return {
+        path: dict(_named(remote.bare(path))[above:] if above is not None else ()) for path in source.paths
+    }
+
+
+def in_folders(source: Any, types: Mapping[str, str] | None = None) -> Any:
+    """A source of files; where they lie in folders named ``column=value``, with those columns.
+
+    ``types`` are of such columns.
+    """
+    with suppress(SourceError):  # told again when it is read
+        values = _values(source)
         names = list(next(iter(values.values()), {}))
         for path, found in values.items():
             if list(found) != names:
@@ -49,7 +64,7 @@ def in_folders(source: Any) -> Any:
                     f"The folders of {files.shown(path)} name the columns {list(found)}, others {names}.",
                     hint="Every file must lie under folders of the same columns.",
                 )
-        return Hive(source, values) if names or _many_small(source) else source
+        return Hive(source, values, types or {}) if names or _many_small(source) else source
     return source
 
 
@@ -79,12 +94,15 @@ def _named(path: str) -> list[tuple[str, str | None]]:
 class Hive:
     """A source of files, and the columns that their folders name; whole numbers where all values are such.
 
-    Small files that lie behind each other are one part.
+    ``types`` pins some of them. Small files that lie behind each other are one part.
     """
 
-    def __init__(self, inside: Any, values: dict[str, dict[str, str | None]]) -> None:
+    def __init__(
+        self, inside: Any, values: dict[str, dict[str, str | None]], types: Mapping[str, str]
+    ) -> None:
         self.inside = inside
         self.values = values
+        self.types = dict(types)
         self.bad = getattr(inside, "bad", None)
 
     @property
@@ -97,10 +115,17 @@ class Hive:
         """One row per file: the values of its folders."""
         columns = {}
         for name in next(iter(self.values.values())):
-            texts = [found[name] for found in self.values.values()]
-            whole = all(text is None or _WHOLE.fullmatch(text) for text in texts)
-            columns[name] = pa.array(texts, pa.string()).cast(pa.int64() if whole else pa.string())
+            texts = pa.array([found[name] for found in self.values.values()], pa.string())
+            columns[name] = self._pinned(name, texts) if name in self.types else _guessed(texts)
         return pa.table(columns).combine_chunks()
+
+    def _pinned(self, name: str, texts: Any) -> Any:
+        kind = parse_type(self.types[name])
+        try:
+            return texts.cast(kind)
+        except (pa.ArrowException, ValueError) as error:
+            text = str(error).splitlines()[0]
+            raise SchemaError(f"The folders {name}=… of {self!r} are not all {kind}: {text}") from None
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
@@ -202,10 +227,17 @@ class Hive:
     def to_dict(self) -> dict[str, Any]:
         """The address, and the options of the files."""
         plan: dict[str, Any] = self.inside.to_dict()
-        return plan
+        types = {**plan.get("types", {}), **self.types}
+        return {**plan, **({"types": types} if types else {})}
 
     def __repr__(self) -> str:
         return repr(self.inside)
+
+
+def _guessed(texts: Any) -> Any:
+    """Values of folders as whole numbers, where all are written as such."""
+    whole = all(text is None or _WHOLE.fullmatch(text) for text in texts.to_pylist())
+    return texts.cast(pa.int64()) if whole else texts
 
 
 def _together(index: int, parts: Sequence[Partition]) -> Partition:
