@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from orrery.data.pipeline import Pipeline
@@ -48,6 +49,8 @@ class Explanation(Spec):
     """After columns and conditions were pushed down."""
     bytes_read: int | None = None
     """Read of it so far."""
+    estimated: tuple[str, ...] = ()
+    """Which of ``rows``, ``size_bytes`` and ``to_read_bytes`` are not exact; shown with ``~`` before them."""
     others: tuple[Explanation, ...] = ()
     """Other tables that the steps read."""
 
@@ -58,7 +61,7 @@ class Explanation(Spec):
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"Explanation({self.place}, {_bytes(self.to_read_bytes)} to be read)"
+        return f"Explanation({self.place}, {self._told('to_read_bytes')} to be read)"
 
     def _repr_html_(self) -> str:
         pairs: list[tuple[Any, object]] = [
@@ -72,16 +75,21 @@ class Explanation(Spec):
         more = ", …" if len(self.columns) > _SHOWN else ""
         known = [
             ("from", self.place),
-            ("parts", f"{_count(self.parts)} with {_count(self.rows)} rows"),
+            ("parts", f"{_count(self.parts)} with {self._told('rows')} rows"),
             ("columns", f"{len(self.columns)} of {self.of_columns}: {names}{more}"),
             ("where", self.condition),
             ("there", self.condition_there),
             ("query", " ".join(self.query.split()) if self.query else None),
             *(("then", step) for step in self.here),
-            ("size", f"{_bytes(self.size_bytes)}; to be read {_bytes(self.to_read_bytes)}"),
+            ("size", f"{self._told('size_bytes')}; to be read {self._told('to_read_bytes')}"),
             ("read", f"{_bytes(self.bytes_read)} so far"),
         ]
         return [(name, value) for name, value in known if value]
+
+    def _told(self, name: str) -> str:
+        number: int | None = getattr(self, name)
+        shown = _count(number) if name == "rows" else _bytes(number)
+        return f"~{shown}" if name in self.estimated and number is not None else shown
 
 
 _CHINESE = {
@@ -104,9 +112,13 @@ def explained(pipeline: Pipeline) -> Explanation:
     needs = pipeline.needs(pipeline.schema.names)
     columns = needed(names, needs[0], pipeline.where)
     parts = source.partitions()
-    sizes = [part.size_bytes for part in parts]
-    rows = [part.rows for part in parts]
-    size = sum(n for n in sizes if n is not None) if None not in sizes else None
+    size = _sum([part.size_bytes for part in parts])
+    exact = {
+        "rows": _sum([part.rows for part in parts]),
+        "size_bytes": size,
+        "to_read_bytes": _to_read(source, columns, pipeline, size),
+    }
+    about = _estimate(source, columns, pipeline)
     pushed = getattr(source, "pushed", None)
     return Explanation(
         place=repr(source),
@@ -117,9 +129,8 @@ def explained(pipeline: Pipeline) -> Explanation:
         query=getattr(source, "query", None),
         here=tuple(map(worded, pipeline.steps)),
         parts=len(parts),
-        rows=sum(n for n in rows if n is not None) if None not in rows else None,
-        size_bytes=size,
-        to_read_bytes=_to_read(source, columns, pipeline, size),
+        **{**exact, **about},
+        estimated=tuple(about),
         bytes_read=getattr(source, "bytes_read", None),
         others=tuple(
             explained(table._pipeline)
@@ -129,12 +140,27 @@ def explained(pipeline: Pipeline) -> Explanation:
     )
 
 
+def _sum(numbers: list[int | None]) -> int | None:
+    return sum(n for n in numbers if n is not None) if None not in numbers else None
+
+
+def _estimate(source: Source, columns: list[str], pipeline: Pipeline) -> dict[str, int]:
+    """What the place's own statistics say."""
+    ask = getattr(source, "estimate", None)
+    found = asdict(ask(_asked(columns, pipeline), pipeline.where)) if ask is not None else {}
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def _asked(columns: list[str], pipeline: Pipeline) -> list[str] | None:
+    """None stands for all."""
+    return None if columns == list(pipeline.schemas[0].names) else columns
+
+
 def _to_read(source: Source, columns: list[str], pipeline: Pipeline, size: int | None) -> int | None:
     """Asked of the place where it can tell; a file of text is read whole."""
     ask = getattr(source, "bytes_to_read", None)
     if ask is not None:
-        everything = columns == list(pipeline.schemas[0].names)
-        known: int | None = ask(None if everything else columns, pipeline.where)
+        known: int | None = ask(_asked(columns, pipeline), pipeline.where)
         return known
     return size if isinstance(source, FileSource) and not pushes(source) else None
 

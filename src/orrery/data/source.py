@@ -21,6 +21,16 @@ class Partition:
     size_bytes: int | None = None
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a place says, without a look at the rows, that it holds; None where it does not know."""
+
+    rows: int | None = None
+    size_bytes: int | None = None
+    to_read_bytes: int | None = None
+    """Of the columns and rows asked for."""
+
+
 class Source(Protocol):
     """One place that holds rows. Adding one is a new file in ``data/sources/``.
 
@@ -29,7 +39,8 @@ class Source(Protocol):
     ``ask(query, columns, where)``, the same place answering an SQL query on the table ``this``, or None, its
     ``dialect`` (sqlglot's name of the SQL it speaks) beside it; ``pushed(where)``, the parts of a condition
     that the place itself can apply, for people; ``bytes_to_read(columns, where)``, what reading those would
-    take, found without reading rows, or None.
+    take, found without reading rows, or None; ``estimate(columns, where)``, an :class:`Estimate` of what
+    the others do not know.
     """
 
     def schema(self) -> Schema:

@@ -11,7 +11,7 @@ from orrery.aggregate import RecordBatch
 from orrery.data.payloads.payload import Payload, payload_of
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed, needed
-from orrery.data.source import Partition
+from orrery.data.source import Estimate, Partition
 from orrery.data.sources import kafka_address
 from orrery.data.sources.kafka_client import Client, Questions
 from orrery.data.sources.kafka_rows import Rows
@@ -200,6 +200,17 @@ class Kafka:
         for messages in Client(self.address).messages(found["partition"], found["start"], found["end"]):
             self.bytes_read += sum(len(m) + len(m.key() or b"") for m in messages)
             yield from self._rows.batches(messages, self.bad, wanted)
+
+    @cached_property
+    def _mean_bytes(self) -> float:
+        found = self._sample()
+        return sum(map(len, found)) / max(len(found), 1)
+
+    def estimate(self, columns: Sequence[str] | None, where: str | None) -> Estimate:
+        """By the offsets, of which some may be of no message, and the mean of some messages; all are read."""
+        rows = sum(end - start for _, start, end in self.spans)
+        size = round(rows * self._mean_bytes)
+        return Estimate(rows, size, size)
 
     def fingerprint(self) -> str:
         """A hash of the topic and of the offsets that are read: messages never change."""

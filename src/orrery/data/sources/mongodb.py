@@ -15,10 +15,18 @@ from orrery.aggregate import RecordBatch
 from orrery.data import conditions
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed, needed
-from orrery.data.source import Partition
+from orrery.data.source import Estimate, Partition
 from orrery.data.sources.mongodb_address import Address, client
 from orrery.data.sources.mongodb_bson import offsets
-from orrery.data.sources.mongodb_collection import Known, count, look_up, sampled, sampled_answer
+from orrery.data.sources.mongodb_collection import (
+    Known,
+    count,
+    look_up,
+    passing,
+    sampled,
+    sampled_answer,
+    size_of,
+)
 from orrery.data.sources.mongodb_cursor import Stream
 from orrery.data.sources.mongodb_documents import Reader, decoded, widths
 from orrery.data.sources.mongodb_filters import Compared, Filter, as_bson, as_filter, as_text, both
@@ -206,14 +214,17 @@ class MongoDb:
         widths = self._learnt[1]
         return 1 + sum(widths.values() if wanted is None else (widths[column.name] for column in wanted))
 
-    def bytes_to_read(self, columns: Sequence[str] | None, where: str | None) -> int | None:
-        """About how many bytes the server would send; unknown under a condition."""
-        if where is not None:
-            return None
-        wanted = None if columns is None else [self.columns[name] for name in columns]
+    def estimate(self, columns: Sequence[str] | None, where: str | None) -> Estimate:
+        """By the server's statistics and a sample; of an aggregation, which would have to run, nothing."""
+        if self.pipeline is not None:
+            return Estimate()
+        whole = columns is None or self.bad.on_bad == "quarantine"
+        each = self._mean_bytes(None if whole else [self.columns[name] for name in columns or ()])
         with self._asking() as collection:
-            rows = count(collection, self._only) if self.pipeline is None else self.count(None)
-        return None if rows is None else self._mean_bytes(wanted) * rows
+            rows = count(collection, self._only)
+            size = self._mean_bytes(None) * rows if self._only else size_of(collection)
+            share = passing(collection, self._only, self._split(where)[0], rows)
+        return Estimate(None, size, None if share is None else round(rows * share * each))
 
     def _split(self, where: str | None) -> tuple[Filter, list[str]]:
         """What of a condition MongoDB can tell, as a filter; and the parts that are left for here."""

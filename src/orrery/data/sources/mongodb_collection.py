@@ -14,6 +14,8 @@ from orrery.extras import require
 
 _MOST_BYTES = 16 << 20
 """Of each half of a sample."""
+_DRAWN = 500
+"""Documents by which the share is told that a filter finds."""
 
 
 class Known(NamedTuple):
@@ -64,6 +66,24 @@ def count(collection: Any, only: Filter) -> int:
         with suppress(require("pymongo", "Reading MongoDB").errors.OperationFailure):  # a view has no index
             return int(collection.count_documents(only, hint=[("_id", 1)]))
     return int(collection.count_documents(only))
+
+
+def size_of(collection: Any) -> int | None:
+    """Bytes of all documents, as the server keeps it; None where it does not tell this user."""
+    with suppress(require("pymongo", "Reading MongoDB").errors.OperationFailure):
+        return int(collection.database.command("collStats", collection.name)["size"])
+    return None
+
+
+def passing(collection: Any, only: Filter, pushed: Filter, rows: int) -> float | None:
+    """The share of some of all documents that a filter finds; None where the server draws no sample."""
+    if not pushed or not rows:
+        return 1.0
+    drawn = [*([{"$match": only}] if only else []), {"$sample": {"size": _DRAWN}}]
+    with suppress(require("pymongo", "Reading MongoDB").errors.OperationFailure):
+        found = collection.aggregate([*drawn, {"$match": pushed}, {"$count": "rows"}])
+        return min(1.0, sum(int(each["rows"]) for each in found) / min(_DRAWN, rows))
+    return None
 
 
 def sampled(collection: Any, only: Filter, most: int, keyed: bool) -> list[bytes]:

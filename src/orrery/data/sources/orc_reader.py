@@ -1,4 +1,4 @@
-"""Decoding ORC in another process: it has no checksums, and damage can end Arrow's decoder or make it hang."""
+"""Decoding ORC in another process: it has no checksums, and damage may end or stop Arrow's decoder."""
 
 from __future__ import annotations
 

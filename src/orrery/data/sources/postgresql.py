@@ -11,8 +11,8 @@ import pyarrow as pa
 from orrery.aggregate import RecordBatch
 from orrery.data import sql
 from orrery.data.rows import narrowed, needed
-from orrery.data.source import Partition
-from orrery.data.sources import ranges
+from orrery.data.source import Estimate, Partition
+from orrery.data.sources import ranges, sql_estimates
 from orrery.data.sources.postgresql_server import Moment, Server
 from orrery.data.sources.postgresql_types import Column, decide, fitted
 from orrery.data.sources.sql_address import Address
@@ -170,6 +170,12 @@ class PostgreSql(Database):
         if condition is None:
             return None
         return int(self._answers(f"select count(*) from ({self.rows}) this{condition}")[0][0])
+
+    def estimate(self, columns: Sequence[str] | None, where: str | None) -> Estimate:
+        """What the server's planner expects, and the size of the tables that are read."""
+        fields = [self.columns[name].asked(name) for name in (self.columns if columns is None else columns)]
+        asked = self._asked(fields or ["true as one"], self.pushed(where), {})
+        return sql_estimates.postgresql(self._answers, self._asked(["*"], "", {}), asked)
 
     def ask(self, query: str, columns: tuple[str, ...], where: str | None) -> PostgreSql | None:
         """The same server, answering a query on ``this``; None where only Orrery can tell its rows."""

@@ -14,12 +14,13 @@ from orrery.data import sql
 from orrery.data.conditions import Condition
 from orrery.data.rowhash import RowsHash
 from orrery.data.rows import narrowed, needed
-from orrery.data.source import Partition
+from orrery.data.source import Estimate, Partition
 from orrery.data.sources.sql_address import Address
 from orrery.data.sources.sql_batches import Rows, bare
 from orrery.data.sources.sql_database import Database
 from orrery.data.sources.sql_dialect import Dialect, dialect_of
 from orrery.data.sources.sql_driver import Driver, array_of
+from orrery.data.sources.sql_estimates import Row
 from orrery.data.sources.sql_moment import Moment
 from orrery.data.sources.sql_retry import resumed
 from orrery.data.sources.sql_types import Column
@@ -200,6 +201,15 @@ class Sql(Database):
         if condition is None:
             return None
         return int(self._answers(f"select count(*) from ({self.rows}) this{condition}")[0][0])
+
+    def estimate(self, columns: Sequence[str] | None, where: str | None) -> Estimate:
+        """What the database keeps of a table; nothing of a query, nor of databases that are not known."""
+        if self.table is None:
+            return Estimate()
+        wanted = list(self.columns if columns is None else columns)
+        asked = self._asked([self._field(name) for name in wanted] or ["1 as one"], self.pushed(where), {})
+        row = Row({name: column.type for name, column in self.columns.items()}, wanted)
+        return self._speech.estimate(self._answers, self.table, asked, row)
 
     def ask(self, query: str, columns: tuple[str, ...], where: str | None) -> Sql | None:
         """The same database, answering a query on ``this``; None where only Orrery can tell its rows."""
