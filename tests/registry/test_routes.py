@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,10 +79,9 @@ def test_of_changes_at_the_same_time_one_wins(registry: FolderRegistry) -> None:
     won: list[int] = []
 
     def change(main: int) -> None:
-        try:
-            won.append(registry.reroute("m", Routing(main=main), revision=0).routing.main or 0)  # type: ignore[arg-type]
-        except RouteConflictError:
-            pass
+        with suppress(RouteConflictError):
+            registry.reroute("m", Routing(main=main), revision=0)
+            won.append(main)
 
     threads = [threading.Thread(target=change, args=(main,)) for main in (1, 2, 3)]
     for thread in threads:
