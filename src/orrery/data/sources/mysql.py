@@ -12,10 +12,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from orrery.data.conditions import Condition
-from orrery.data.source import Estimate
-from orrery.data.sources import sql_estimates
 from orrery.data.sources.sql_dialect import Dialect
-from orrery.data.sources.sql_estimates import Ask, Row
 from orrery.data.sources.sql_types import Column, check_names, decimal_type
 from orrery.errors import OrreryError
 from orrery.extras import require
@@ -144,12 +141,6 @@ class MySql(Dialect):
             return query
         ordered = isinstance(tree, exp.Query) and tree.args.get("order") is not None
         return f"{query} limit {2**64 - 1}" if ordered and tree.args.get("limit") is None else query
-
-    def estimate(self, ask: Ask, table: str, asked: str, row: Row) -> Estimate:
-        """From the tables of tables."""
-        schema, _, name = table.rpartition(".")
-        literals = [str(exp.Literal.string(text).sql(dialect="mysql")) for text in (schema, name)]
-        return sql_estimates.mysql(ask, literals if schema else ["database()", literals[1]], asked, row)
 
     def hash(self, columns: Mapping[str, str]) -> str | None:
         """Sixty bits of each row's MD5, added up."""

@@ -15,6 +15,7 @@ from orrery.data.conditions import Condition
 from orrery.data.rowhash import RowsHash
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Estimate, Partition
+from orrery.data.sources import sql_estimates
 from orrery.data.sources.sql_address import Address
 from orrery.data.sources.sql_batches import Rows, bare
 from orrery.data.sources.sql_database import Database
@@ -204,12 +205,13 @@ class Sql(Database):
 
     def estimate(self, columns: Sequence[str] | None, where: str | None) -> Estimate:
         """What the database keeps of a table; nothing of a query, nor of databases that are not known."""
-        if self.table is None:
+        tell = sql_estimates.OF.get(self.dialect)
+        if self.table is None or tell is None:
             return Estimate()
         wanted = list(self.columns if columns is None else columns)
         asked = self._asked([self._field(name) for name in wanted] or ["1 as one"], self.pushed(where), {})
         row = Row({name: column.type for name, column in self.columns.items()}, wanted)
-        return self._speech.estimate(self._answers, self.table, asked, row)
+        return tell(self._answers, self.table, asked, row)
 
     def ask(self, query: str, columns: tuple[str, ...], where: str | None) -> Sql | None:
         """The same database, answering a query on ``this``; None where only Orrery can tell its rows."""

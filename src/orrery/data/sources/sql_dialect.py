@@ -7,9 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from orrery.data.conditions import Condition
-from orrery.data.source import Estimate
 from orrery.data.sources import sql_types
-from orrery.data.sources.sql_estimates import Ask, Row
 from orrery.data.sources.sql_types import Column
 from orrery.extras import require
 
@@ -82,10 +80,6 @@ class Dialect:
     def kept(self, query: str) -> str:
         """A query whose order of rows still holds where it stands between brackets."""
         return query
-
-    def estimate(self, ask: Ask, table: str, asked: str, row: Row) -> Estimate:
-        """What is known of a table (``schema.table`` too), and of a query on it, without its rows."""
-        return Estimate()
 
     def hash(self, columns: Mapping[str, str]) -> str | None:
         """A query's columns for a hash of all rows, whatever their order; None where there is none."""

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sqlglot import exp
+
 from orrery.data.source import Estimate
 from orrery.errors import SourceError
 
@@ -46,9 +48,10 @@ def _relations(plan: Mapping[str, Any]) -> Iterator[str]:
         yield from _relations(inner)
 
 
-def mysql(ask: Ask, table: Sequence[str], asked: str, row: Row) -> Estimate:
-    """What MySQL and MariaDB keep of a table: ``table`` is its schema and its name, as SQL for each."""
-    found = ask(_TABLE.format(schema=table[0], name=table[1]))
+def mysql(ask: Ask, table: str, asked: str, row: Row) -> Estimate:
+    """What MySQL and MariaDB keep of a table (``schema.table`` too), and their planner's rows."""
+    schema, _, name = (str(exp.Literal.string(text).sql(dialect="mysql")) for text in table.rpartition("."))
+    found = ask(_TABLE.format(schema=schema if "." in table else "database()", name=name))
     if not found or None in found[0]:  # a view
         return Estimate()
     rows, size, row_bytes = map(int, found[0])
@@ -90,3 +93,7 @@ def _fixed(kind: Any) -> int | None:
         return -(-int(kind.bit_width) // 8)
     except ValueError:
         return None
+
+
+OF: dict[str, Callable[[Ask, str, str, Row], Estimate]] = {"mysql": mysql}
+"""Dialect -> what tells it of a table and of a query on it; of other databases nothing is known."""
