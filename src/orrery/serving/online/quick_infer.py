@@ -136,8 +136,8 @@ def _single(tensor: _Tensor) -> Column | None:
 def _wide(tensor: _Tensor) -> Column | None:
     """Several numbers a row, flat or a list for each."""
     shape, data = tensor.shape, tensor.data
-    if tensor.datatype not in DTYPES or len(shape) != 2:
-        return None
+    if tensor.datatype not in DTYPES or len(shape) != 2 or min(shape) < 1:
+        return None  # rows of no numbers take no bytes, and may be many
     rows, width = shape
     if len(data) == rows * width and _SCALARS.issuperset(map(type, data)):
         return [data] if rows == 1 else [data[i * width : (i + 1) * width] for i in range(rows)]
