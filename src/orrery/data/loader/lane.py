@@ -55,7 +55,6 @@ class Held:
         taken = self.ragged.slice(low - self.cut, rows)
         rest = self.ragged.num_rows - (self.given - self.cut)
         if rest and rest * 2 <= self.ragged.num_rows:
-            taken = copied(taken)
             self.ragged = copied(self.ragged.slice(self.given - self.cut))
             self.cut = self.given
         return slots, taken
@@ -168,7 +167,7 @@ class Feed:
         slots = np.concatenate([slots for slots, _ in taken])[place]
         ragged = None
         if taken[0][1] is not None:
-            ragged = copied(pa.concat_tables([part for _, part in taken]).take(place[skipped:]))
+            ragged = pa.concat_tables([part for _, part in taken]).take(place[skipped:]).combine_chunks()
         return slots[skipped:], ragged, slots[:skipped]
 
     def queue(self, slots: Slots, ragged: Any) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from orrery.data.codecs.image import Decoding
 from orrery.data.loader import columns
+from orrery.data.loader.arena import Buffers
 from orrery.data.loader.cache import Cache, Spill
 from orrery.data.loader.columns import Layout
 from orrery.data.loader.forms import Finish, checked
@@ -36,6 +37,7 @@ CACHE_VERSION = 1
 _TRANSFORM = 5  # what is drawn, beside the order's own
 _LEAST_ROW_BYTES = 96  # that a row counts for: to keep account of it takes 12, an eighth at most
 _ARRAYS = ("Array2D", "Array3D", "Array4D", "Array5D")  # features of Hugging Face
+_BATCHES = 4  # of pictures, beside those that are ready: held by the user, and being filled
 _RAGGED = 1.5  # memory of other columns, while half of a unit is given, beside their size
 
 
@@ -57,7 +59,8 @@ def opened(table: Table, chosen: Settings) -> Plan:
     pixels = sum(float(np.prod(shape)) for shape in shapes.values())
     pictures = None
     if shapes:
-        pictures = Pictures(shapes, Decoding(chosen.resize), chosen.augment, chosen.seed)
+        ready = Buffers(chosen.prefetch_bytes + int(_BATCHES * pixels * chosen.batch_size / chosen.world))
+        pictures = Pictures(shapes, Decoding(chosen.resize), chosen.augment, chosen.seed, ready)
     tensors = tensors_of(layout, {**_arrays(pipeline, layout.names), **chosen.tensors}, missing)
     made = Finish(layout, checked(chosen.form), pictures, chosen.row_number, tensors)
     return Plan(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from orrery.data import pictures
 from orrery.data.codecs import image
+from orrery.data.loader.arena import Buffers
 from orrery.data.loader.order import draw
 from orrery.data.quarantine import BadRows
 from orrery.data.source import Source
@@ -35,12 +38,17 @@ class Pictures:
     decoding: image.Decoding
     augment: Augment | None
     seed: int
+    buffers: Buffers
+    """Memory for pixels; its ``get`` is called under a lock."""
+    lock: Lock = field(default_factory=Lock)
 
     def decoded(
         self, name: str, column: Any, epoch: int, rows: NDArray[np.int64] | None
     ) -> NDArray[np.uint8]:
         """The pictures of a column, uint8 [n, h, w, c]. Raises BadRowError that names column and row."""
-        out = np.empty((len(column), *self.sizes[name]), np.uint8)
+        shape = (len(column), *self.sizes[name])
+        with self.lock:
+            out = self.buffers.get(math.prod(shape)).reshape(shape)
         for i, cell in enumerate(column):
             data = cell.as_buffer()
             if data is None:

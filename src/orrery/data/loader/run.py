@@ -260,7 +260,7 @@ class Run:
         made, width = [], high - low
         for b in range(slab.batches):
             dense = {key: value[b * width : (b + 1) * width] for key, value in values.items()}
-            rest = pa.concat_tables(ragged[b]).combine_chunks() if ragged[b] else None
+            rest = pa.concat_tables(ragged[b]) if ragged[b] else None
             made.append(self.plan.finish((self._epoch, slab.batch + b), dense, rest))
         with self._wake:
             self._slabs[slab.number] = made
