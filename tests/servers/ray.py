@@ -18,6 +18,7 @@ def ray_node() -> Iterator[Any]:
     import ray
 
     ray.init(
+        address="local",  # not one that somebody else started
         num_cpus=3,
         include_dashboard=False,
         _node_ip_address="127.0.0.1",

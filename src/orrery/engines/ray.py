@@ -66,14 +66,12 @@ class Ray:
 
     def slots(self) -> Slots:
         """Workers that could run at once, and how many of their places nobody uses."""
-        total, until = self._total(self._need()), time.monotonic() + _LAG_S
-        while (busy := total - self._free()) > self.taken and time.monotonic() < until:
-            time.sleep(_LOOK_S)
-        return Slots(free=max(0, total - max(busy, self.taken)), total=total)
+        return self._slots(self._need())
 
     def room(self) -> int:
         """Places that nobody uses, as Ray has it this moment; fewer, where its account lags."""
-        return max(0, min(self._free(), self._total(self._need()) - self.taken))
+        need = self._need()
+        return max(0, min(self._free(need), self._total(need) - self.taken))
 
     def plan(self, job: Job) -> Plan:
         """What would be done. Raises SlotsError for a gang that is larger than the cluster."""
@@ -100,7 +98,7 @@ class Ray:
         if isinstance(job, Gang):
             freight.load(job.task).close()  # one that cannot travel is refused here
             with self.taking:
-                slots = self.slots()
+                slots = self._slots(self._need(job))
                 self._check_room(job, slots.free, slots.total)
                 self.taken += job.workers
             return LocalHandle(lambda stop: self._run_gang(job, stop), None, settle_s=30.0).start()
@@ -135,8 +133,9 @@ class Ray:
             return job.aggregate.finish(tasks.merged(job.aggregate, [empty, *self._answers(blocks)]))
 
     def _answers(self, blocks: list[Any]) -> list[Any]:
-        found = (answer for block in blocks for answer in self.ray.get(block).column("answer").to_pylist())
-        return [tasks.unpacked(answer, "Ray") for answer in found]
+        found = [self.ray.get(block) for block in blocks]
+        answers = (each for block in found if block.num_rows for each in block.column("answer").to_pylist())
+        return [tasks.unpacked(answer, "Ray") for answer in answers]
 
     def _each(self, job: Each, stop: threading.Event) -> list[Any]:
         ray, need = self.ray, job.resources
@@ -174,9 +173,15 @@ class Ray:
         asked = Resources() if job is None else job.resources
         gpus = asked.gpus or self.gpus
         if gpus is None:
-            enough = self.ray.cluster_resources().get("GPU", 0) >= (1 if job is None else job.workers)
+            enough = job is not None and self.ray.cluster_resources().get("GPU", 0) >= job.workers
             gpus = 1 if enough and settings.device() != "cpu" else 0
         return Resources(max(asked.cpus, self.cpus), gpus)
+
+    def _slots(self, need: Resources) -> Slots:
+        total, until = self._total(need), time.monotonic() + _LAG_S
+        while (busy := total - self._free(need)) > self.taken and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+        return Slots(free=max(0, total - max(busy, self.taken)), total=total)
 
     def _total(self, need: Resources) -> int:
         with speaking():
@@ -185,9 +190,9 @@ class Ray:
             return max(rooms, default=0)
         return sum(map(bool, rooms)) if self.strategy == "STRICT_SPREAD" else sum(rooms)
 
-    def _free(self) -> int:
+    def _free(self, need: Resources) -> int:
         with speaking():
-            return ray_gang.room_in(self.ray.available_resources(), self._need())
+            return ray_gang.room_in(self.ray.available_resources(), need)
 
     def _check(self, job: Gang) -> None:
         if self.strategy not in STRATEGIES:

@@ -12,6 +12,8 @@ from orrery.data.sources.ray import stored
 from orrery.engines.keeper import Post, serve
 from orrery.engines.tasks import Batches, Task, merging, packed
 
+_ANSWER = pa.schema({"number": pa.int64(), "answer": pa.binary()})
+
 
 def keep(post: Post, rank: int, blocks: Sequence[Any]) -> None:
     """Keep a worker of a gang; ``blocks`` are references to its rows."""
@@ -27,8 +29,8 @@ def call(task: Callable[[Any], Any], item: Any) -> bytes:
 
 def merge(aggregate: Any, *blocks: Any) -> Any:
     """The summaries in some blocks, merged, as one block."""
-    summaries = (batch for block in blocks for batch in block.to_batches())
-    return pa.Table.from_batches(merging(aggregate)(summaries))
+    summaries = (batch for block in blocks if block.num_rows for batch in block.to_batches())
+    return pa.Table.from_batches(merging(aggregate)(summaries), _ANSWER)
 
 
 def over(task: Task, columns: Any) -> Callable[[Any], Iterator[Any]]:

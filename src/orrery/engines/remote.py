@@ -28,7 +28,7 @@ from orrery.engines.gang import Life, Limits, Seat
 from orrery.engines.job import Gang
 from orrery.engines.keeper import Post
 from orrery.engines.link import Listener, Sealed
-from orrery.errors import DeadlineError, EngineError, OrreryError
+from orrery.errors import DeadlineError, EngineError, OrreryError, WorkerError
 
 _PIECE_BYTES = 16 << 20
 _WATCH_S = 0.1
@@ -96,20 +96,34 @@ class RemoteLife(Life):
                 raise Cancelled
             assert self.keepers is not None
             if (error := self.keepers.failed()) is not None:
-                raise error
+                raise self._unborn(error)
             with contextlib.suppress(queue.Empty):
                 self._take_in(*door.callers.get(timeout=_WATCH_S))
                 began = began if len(self.seats) > 1 else time.monotonic()
             waited_s = time.monotonic() - began
             if waited_s > self.limits.start_s and (self.seats or self.gang.rows is None):
-                known = {seat.rank for seat in self.seats}
-                missing = ", ".join(str(r) for r in range(self.gang.workers) if r not in known)
+                missing = ", ".join(map(str, self._absent()))
                 raise DeadlineError(
                     f"After {waited_s:.0f} s worker {missing} of {self.gang.workers} had not called back to "
                     f"{self.host}:{door.address[1]}.",
-                    hint="The executors must reach this machine; spark.driver.host says by which address.",
+                    hint="The cluster's machines must reach this one by that address; on Spark, "
+                    "spark.driver.host says which.",
                 )
         self.seats.sort(key=lambda seat: seat.rank)
+
+    def _absent(self) -> list[int]:
+        known = {seat.rank for seat in self.seats}
+        return [rank for rank in range(self.gang.workers) if rank not in known]
+
+    def _unborn(self, error: OrreryError) -> OrreryError:
+        """A machine that went before its worker began counts as a worker that was lost."""
+        if not getattr(error, "lost", False):
+            return error
+        lost = WorkerError(
+            f"Before all {self.gang.workers} workers were there, one was lost. {error.message}"
+        )
+        lost.rank, lost.lost = min(self._absent(), default=0), True
+        return lost
 
     def _take_in(self, rank: int, link: Sealed) -> None:
         message = link.receive()
