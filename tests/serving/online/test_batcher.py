@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -149,3 +151,70 @@ def test_rows_nobody_waits_for_are_not_computed() -> None:
 
     asyncio.run(run())
     assert model.sizes == [1]
+
+
+def test_lanes_take_turns_so_that_a_flood_starves_nobody() -> None:
+    flooded, other = Doubles(), Doubles()
+    order: list[str] = []
+
+    async def one(batcher: Batcher, name: str, live: Live, value: int) -> None:
+        await ask(batcher, live, value)
+        order.append(name)
+
+    async def run() -> None:
+        batcher, first, second = Batcher(), live_of(flooded), live_of(other)
+        for live in (first, second):
+            await ask(batcher, live, 0)
+        flood = [one(batcher, "flood", first, i) for i in range(20 * MOST_ROWS)]
+        await asyncio.gather(*flood, one(batcher, "other", second, 1))
+        batcher.close()
+
+    asyncio.run(run())
+    assert order.index("other") <= 2 * MOST_ROWS
+
+
+def test_a_model_that_hangs_stops_no_other_and_its_callers_are_let_go() -> None:
+    stuck, quick = Doubles(), Doubles()
+    stuck.slow = threading.Event()
+    late = threading.Event()
+
+    def check() -> None:
+        if late.is_set():
+            raise OverloadedError("too late")
+
+    async def run() -> None:
+        batcher, live = Batcher(), live_of(stuck)
+        waiting = [
+            asyncio.create_task(batcher.predict(live, {"x": [i]}, 1, check, aside=True)) for i in range(3)
+        ]
+        other = live_of(quick)
+        while batcher.busy_s(live) == 0.0:
+            await asyncio.sleep(0)
+        assert [await ask(batcher, other, i) for i in range(50)] == [[2 * i] for i in range(50)]
+        late.set()
+        for each in waiting:
+            with pytest.raises(OverloadedError, match="too late"):
+                await each
+        assert not batcher.close(wait_s=0.05)
+        stuck.slow.set()  # type: ignore[union-attr]
+        assert batcher.close()
+
+    asyncio.run(run())
+
+
+def test_the_thread_of_a_model_goes_with_it() -> None:
+    def running() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "orrery-model"]
+
+    async def run() -> None:
+        before = set(running())
+        batcher = Batcher()
+        await batcher.predict(live_of(Doubles()), {"x": [1]}, 1, lambda: None, aside=True)
+        deadline = time.monotonic() + 30
+        while set(running()) - before:
+            assert time.monotonic() < deadline
+            gc.collect()
+            await asyncio.sleep(0.01)
+        batcher.close()
+
+    asyncio.run(run())

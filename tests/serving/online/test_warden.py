@@ -40,7 +40,7 @@ def tried(service: Service, registry: FolderRegistry, **settings: Any) -> None:
     until(lambda: service.route.lineup.revision == change.revision)
 
 
-@pytest.mark.parametrize("why", ["errors", "delay", "drift"])
+@pytest.mark.parametrize("why", ["errors", pytest.param("delay", marks=pytest.mark.slow), "drift"])
 def test_a_canary_that_is_worse_is_stopped_and_nobody_fails(
     service: Service, registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:

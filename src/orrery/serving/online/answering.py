@@ -79,7 +79,7 @@ class Answerer:
         trial = self._trial(lineup) if lineup is not None and lineup.canary is not None else None
         began_s = time.perf_counter()
         try:
-            answers = await self._answer(live, asked, most_s)
+            answers = await self._answer(lineup, live, asked, most_s)
         except (ClientDisconnect, LateError):
             raise
         except Exception as error:
@@ -109,7 +109,7 @@ class Answerer:
         """End the models' threads, after what they were asked; False if one hangs."""
         return self.batcher.close(self.limits.drain_s)
 
-    async def _answer(self, live: Live, asked: Asked, most_s: float | None) -> Answers:
+    async def _answer(self, lineup: Lineup | None, live: Live, asked: Asked, most_s: float | None) -> Answers:
         if most_s is not None and self.batcher.busy_s(live) > most_s:
             raise TooSlowError(f"Version {live.version} of {live.name!r} still answers somebody else.")
         columns = await asked.columns(live)
@@ -118,17 +118,20 @@ class Answerer:
             found = [columns[name] for name in pictures]
             await aside(asked.seat.held_bytes, _check_pixels, found, self.limits.pixels)
         check = partial(_check_wait, asked.seat, self.limits.answer_s, most_s, time.perf_counter())
-        return await self._in_parts(live, columns, len(asked.question.ids), check)
+        # Where others could answer, or are compared, a version that hangs must not hold up the event loop.
+        apart = lineup is not None and (lineup.splits or lineup.fallback is not None)
+        return await self._in_parts(live, columns, len(asked.question.ids), check, apart)
 
-    async def _in_parts(self, live: Live, columns: Columns, rows: int, check: Callable[[], None]) -> Answers:
+    async def _in_parts(
+        self, live: Live, columns: Columns, rows: int, check: Callable[[], None], apart: bool
+    ) -> Answers:
         """It is done in parts, between which others are answered, and ended when nobody waits for it."""
-        shaded = live.arm == SHADOW
         answers: Answers = []
         for start in range(0, rows, MOST_ROWS):
             part = _part(columns, start, rows)
             count = min(MOST_ROWS, rows - start)
             try:
-                answers += await self.batcher.predict(live, part, count, check, aside=shaded)
+                answers += await self.batcher.predict(live, part, count, check, aside=apart)
             except BadRowError as error:
                 error.row = None if error.row is None else error.row + start
                 raise
@@ -137,7 +140,7 @@ class Answerer:
     async def _shadow(self, live: Live, asked: Asked, answers: Answers, size_bytes: int) -> None:
         check = partial(_check_shadow, self.limits.answer_s, time.perf_counter())
         try:
-            found = await self._in_parts(live, await asked.columns(live), len(answers), check)
+            found = await self._in_parts(live, await asked.columns(live), len(answers), check, True)
         except Exception:
             self.metrics.shadowed(live, "failed", len(answers))
         else:
