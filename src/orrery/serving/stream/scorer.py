@@ -25,7 +25,7 @@ from orrery.serving.stream.broker import Exact, Headers, Inbox, Letter, Message,
 from orrery.serving.stream.counts import PER_BATCH, Counts, Feed
 from orrery.serving.stream.form import Form, Scored, model_of
 
-_LEAST, _MOST = 32, 4096
+_LEAST, _MOST = 32, 1024
 _QUICK_S, _SLOW_S = 0.02, 0.1
 """A full batch that took less lets the next be larger; one that took more, smaller."""
 _WAITING_BYTES = 8 << 20
@@ -225,11 +225,12 @@ class Scorer:
         counts.model_s += took_s
         written_ms = messages[-1].time_ms
         counts.delay_s = time.time() - written_ms / 1000 if written_ms else None
-        good = [m for i, m in enumerate(messages) if i not in scored.faults and m.value is not None]
         last = scored.last(PER_BATCH)
+        behind = (m for i, m in reversed(list(enumerate(messages))) if i not in scored.faults)
+        good = [m for m, _ in zip((m for m in behind if m.value is not None), last, strict=False)]
         said = [
             (m.id, (m.key or b"").decode("utf-8", "backslashreplace"), answer)
-            for m, answer in zip(good[-len(last) :], last, strict=False)
+            for m, answer in zip(reversed(good), last, strict=False)
         ]
         self.feed.put(said, model_of(live), counts.delay_s)
 

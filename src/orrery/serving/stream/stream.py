@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import signal
 import sys
@@ -157,6 +158,7 @@ class Stream:
             received.append(number)
             self.scorer.end()
 
+        gc.freeze()  # a process that does nothing else: what is there now is not looked through again
         is_main = threading.current_thread() is threading.main_thread()  # only it may ask for signals
         numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
         before = {number: signal.signal(number, handle) for number in numbers}
