@@ -6,10 +6,26 @@ from tests.servers.hadoop import hadoop
 from tests.servers.kafka import kafka
 from tests.servers.mariadb import mariadb
 from tests.servers.mongodb import mongodb
+from tests.servers.mosquitto import mosquitto
+from tests.servers.nats import nats
 from tests.servers.postgresql import postgresql
+from tests.servers.rabbitmq import rabbitmq
 from tests.servers.ray import ray_node
 from tests.servers.redis import redis
 from tests.servers.s3 import s3
 from tests.servers.spark import spark
 
-__all__ = ["hadoop", "kafka", "mariadb", "mongodb", "postgresql", "ray_node", "redis", "s3", "spark"]
+__all__ = [
+    "hadoop",
+    "kafka",
+    "mariadb",
+    "mongodb",
+    "mosquitto",
+    "nats",
+    "postgresql",
+    "rabbitmq",
+    "ray_node",
+    "redis",
+    "s3",
+    "spark",
+]

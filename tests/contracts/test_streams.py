@@ -19,6 +19,9 @@ import pytest
 from tests.contracts.brokers.bench import Bench, Sent, wait_for
 from tests.contracts.brokers.kafka import Kafka
 from tests.contracts.brokers.memory import Memory
+from tests.contracts.brokers.mqtt import Mqtt
+from tests.contracts.brokers.nats import Nats
+from tests.contracts.brokers.rabbitmq import RabbitMq
 from tests.contracts.brokers.redis import Redis
 from tests.contracts.brokers.stdio import Stdio
 
@@ -29,6 +32,9 @@ BENCHES: dict[str, Callable[[Callable[[str], Any]], Bench]] = {
     "stdio": Stdio,
     "kafka": Kafka,
     "redis": Redis,
+    "mqtt": Mqtt,
+    "nats": Nats,
+    "rabbitmq": RabbitMq,
     "kafka-exactly-once": lambda ask: Kafka(ask, "exactly-once"),
 }
 _WITHIN = "it lives and dies with the process"

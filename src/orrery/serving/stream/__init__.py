@@ -9,6 +9,9 @@ from __future__ import annotations
 BROKERS = {
     "kafka": "orrery.serving.stream.kafka",
     "redis": "orrery.serving.stream.redis",
+    "nats": "orrery.serving.stream.nats",
+    "rabbitmq": "orrery.serving.stream.rabbitmq",
+    "mqtt": "orrery.serving.stream.mqtt",
     "memory": "orrery.serving.stream.memory",
     "-": "orrery.serving.stream.stdio",
 }
