@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orrery.client.client import Client as Client
     from orrery.data.table import Table as Table
     from orrery.data.table import read as read
+    from orrery.data.windows import Window as Window
     from orrery.estimators.estimator import Estimator as Estimator
     from orrery.estimators.estimator import fit as fit
     from orrery.estimators.model import Model as Model
@@ -32,6 +33,7 @@ _HOMES = {
     "AsyncClient": "orrery.client.client",
     "Table": "orrery.data.table",
     "read": "orrery.data.table",
+    "Window": "orrery.data.windows",
     "Estimator": "orrery.estimators.estimator",
     "fit": "orrery.estimators.estimator",
     "gang": "orrery.training.gang",

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orrery.aggregate import RecordBatch
+from orrery.data.carried import Carried, back, out
 from orrery.data.sql_tables import Rows, check_names, run_query
 from orrery.data.steps import positions, union_of
 from orrery.errors import SchemaError, SettingsError, listing
@@ -89,10 +90,10 @@ class AsOf:
             yield from batches
             return
         unit = _unit(self.on, have, theirs)
-        left = _Carried([have.field(name) for name in ours], self.on, self.by, unit)
+        left = _Matched([have.field(name) for name in ours], self.on, self.by, unit)
         named = self._named(wanted)
-        right = _Carried([theirs.field(name) for name in named], self.on, self.by, unit)
-        out = pa.schema([have.field(n) if n in have.names else theirs.field(n) for n in wanted])
+        right = _Matched([theirs.field(name) for name in named], self.on, self.by, unit)
+        fields = pa.schema([have.field(n) if n in have.names else theirs.field(n) for n in wanted])
         query = self._query([ours.index(n) for n in wanted if n in ours], len(added), self._most(have))
         tables = {
             _LEFT: Rows(left.schema, left.rows(batches)),
@@ -101,8 +102,8 @@ class AsOf:
         names = [n for n in wanted if n in ours] + added
         for batch in run_query(tables, query):
             columns = dict(zip(names, batch.columns, strict=True))
-            arrays = [_back(columns[field.name], field.type) for field in out]
-            yield pa.RecordBatch.from_arrays(arrays, schema=out)
+            arrays = [back(columns[field.name], field.type) for field in fields]
+            yield pa.RecordBatch.from_arrays(arrays, schema=fields)
 
     def _query(self, ours: Sequence[int], added: int, most: float | None) -> str:
         """The join; ``v…`` are columns, ``k…`` what rows are about, ``t`` the time, ``n`` the row's place."""
@@ -144,11 +145,11 @@ class AsOf:
         return {**plain, **({"columns": list(self.columns)} if self.columns is not None else {})}
 
 
-class _Carried:
-    """Rows on their way through DuckDB: values that it would round travel as whole numbers."""
+class _Matched:
+    """Rows as they travel: columns ``v…``, what they are about ``k…``, the time ``t`` and the place ``n``."""
 
     def __init__(self, fields: list[Any], on: str, by: tuple[str, ...], unit: str | None) -> None:
-        self.fields = fields
+        self.carried = Carried(fields)
         self.on = on
         self.by = by
         self.unit = unit
@@ -156,41 +157,22 @@ class _Carried:
     @property
     def schema(self) -> Any:
         """The columns ``v…``, ``k…``, ``t`` and ``n``."""
-        return self._row(pa.RecordBatch.from_pylist([], pa.schema(self.fields)), 0).schema
+        return self._row(pa.RecordBatch.from_pylist([], pa.schema(self.carried.fields)), 0).schema
 
     def rows(self, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
         """Each batch as it travels."""
         start = 0
         for batch in batches:
-            yield self._row(batch.select([field.name for field in self.fields]), start)
+            yield self._row(batch, start)
             start += batch.num_rows
 
     def _row(self, batch: RecordBatch, start: int) -> RecordBatch:
-        columns = {f"v{i}": _out(column) for i, column in enumerate(batch.columns)}
+        columns = self.carried.columns(batch)
         for i, name in enumerate(self.by):
-            columns[f"k{i}"] = _out(_plain(batch.column(name)))
+            columns[f"k{i}"] = out(batch.column(name))
         columns["t"] = _instants(batch.column(self.on), self.unit)
         columns["n"] = pa.array(range(start, start + batch.num_rows), pa.int64())
         return pa.record_batch(columns)
-
-
-def _plain(column: Any) -> Any:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-
-
-def _out(column: Any) -> Any:
-    """A column as DuckDB keeps it bit by bit."""
-    column = _plain(column)
-    kind = column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time64(kind):
-        return column.cast(pa.int64())
-    return column.cast(pa.int32()) if pa.types.is_time32(kind) else column
-
-
-def _back(column: Any, kind: Any) -> Any:
-    if pa.types.is_dictionary(kind):
-        return column.cast(kind.value_type).dictionary_encode().cast(kind)
-    return column.cast(kind)
 
 
 def _instants(column: Any, unit: str | None) -> Any:

@@ -28,6 +28,8 @@ from orrery.data.split import Cuts, Part, Sample, Shares
 from orrery.data.sql import THIS
 from orrery.data.steps import Kinds, Map, Select, Sql, Step, Union, Where
 from orrery.data.variables import expand
+from orrery.data.window_step import WindowStep
+from orrery.data.windows import Window, Windows
 from orrery.errors import SettingsError, SourceError, listing
 from orrery.schema import Kind, Schema
 
@@ -153,6 +155,23 @@ class Table(Readable, Traceable):
         return self._then(
             AsOf(features, on, _names(by), tolerance, None if columns is None else tuple(columns))
         )
+
+    def windows(self, *windows: Window, on: str, **settings: Any) -> Table:
+        """What happened before each event to the same key: counts, sums … over the last hour, as columns.
+
+        ``on`` is the time of an event. More settings, each told in :class:`orrery.data.windows.Windows`:
+        ``id`` names an event, so that a repeat counts once; ``arrival`` orders events as they arrived, and
+        ``late`` is how far behind one may. A model that is fitted on these columns takes the windows with it:
+        a service keeps what happened and computes the same.
+
+        >>> import datetime as dt
+        >>> from orrery.data.windows import Window
+        >>> paid = [{"card": "a", "time": dt.datetime(2026, 1, 1, 12, m), "eur": 5.0 * m} for m in (1, 2, 40)]
+        >>> spent = Window(how="sum", of="eur", over="30min", by="card")
+        >>> read(paid).windows(spent, on="time").select(spent.name).to_rows()
+        [{'sum_eur_30min_by_card': 0.0}, {'sum_eur_30min_by_card': 5.0}, {'sum_eur_30min_by_card': 0.0}]
+        """
+        return self._then(WindowStep(Windows.from_dict({"on": on, "windows": windows, **settings})))
 
     def map(self, function: Callable[[RecordBatch], RecordBatch], schema: Any = None) -> Table:
         """A function of each record batch. ``schema`` (Arrow) says what it gives, if trying it does not."""
@@ -335,6 +354,8 @@ def _rebuilt(table: Table, step: dict[str, Any]) -> Table:
         return table.sql(step["query"], dialect=step.get("dialect"), **others)
     if name == "as_of":
         return table.as_of(Table.from_dict(step.pop("table")), **step)
+    if name == "windows":
+        return Table(table.source, (*table.steps, WindowStep(Windows.from_dict(step))))
     if name in ("where", "sample"):
         made: Table = getattr(table, name)(**step)
         return made
