@@ -309,7 +309,7 @@ def _hashed(path: str, size_bytes: int, changed_ns: int) -> str:
 
 @contextmanager
 def unpacked(path: str, encoding: str = "utf-8", version: State | None = None) -> Iterator[Any]:
-    """A file to read UTF-8 from: unpacked where its name ends so, and recoded. Raises SourceError."""
+    """A file to read UTF-8 lines from: unpacked where its name ends so, and recoded. Raises SourceError."""
     try:
         codecs.lookup(encoding)
     except LookupError:
@@ -321,7 +321,8 @@ def unpacked(path: str, encoding: str = "utf-8", version: State | None = None) -
         reading(path),
         packed.unpacking(file, remote.bare(path)) as plain,
     ):
-        yield packed.recoded(plain, encoding)
+        held = packed.lines_within(plain, packed.MOST_BYTES, shown(path)) if plain is not file else plain
+        yield packed.recoded(held, encoding)
 
 
 def suggestion(data: bytes) -> str:

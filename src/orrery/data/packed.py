@@ -16,6 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from orrery.errors import SourceError
+
 ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 """How the names of compressed files end."""
 
@@ -100,6 +102,42 @@ def _named(kind: type[Exception]) -> Iterator[None]:
         yield
     except kind as error:
         raise OSError(str(error)) from None
+
+
+MOST_BYTES = 256 << 20
+"""Of a line of compressed text: a file of some kilobytes may unpack to a line that fills the memory."""
+
+
+def lines_within(file: Any, most_bytes: int, shown: str) -> Any:
+    """Unpacked text, as long as its lines are no longer than that; SourceError names it by ``shown``."""
+    return io.BufferedReader(_Lines(file, most_bytes, shown), 1 << 17)
+
+
+class _Lines(io.RawIOBase):
+    """Bytes as they come, with an eye on the ends of lines."""
+
+    def __init__(self, file: Any, most_bytes: int, shown: str) -> None:
+        self._file = file
+        self._most_bytes = most_bytes
+        self._shown = shown
+        self._since = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end. Raises SourceError within a line that is too long."""
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        end = data.rfind(b"\n")
+        self._since = self._since + len(data) if end < 0 else len(data) - 1 - end
+        if self._since > self._most_bytes:
+            raise SourceError(
+                f"{self._shown} unpacks to a line of more than {self._most_bytes:,} bytes.",
+                hint="If that is meant, unpack the file first.",
+            )
+        return len(data)
 
 
 def recoded(file: Any, encoding: str) -> Any:

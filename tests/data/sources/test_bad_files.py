@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
@@ -61,6 +62,33 @@ def test_compressed_files_that_are_cut_short_or_none(packing: str) -> None:
         path.write_bytes(broken)
         with pytest.raises(SourceError, match=rf"x\.csv\.{packing}"):
             read(path).to_rows()
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("form", ["csv", "jsonl", "txt"])
+def test_a_small_file_that_unpacks_to_an_endless_line(
+    form: str, packing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "MOST_BYTES", 4 << 20)
+    begin, end = {"csv": ("a\n1\n", "\n2\n"), "jsonl": ('{"a":"', '"}\n'), "txt": ("x\n", "\ny\n")}[form]
+    path = pack(f"x.{form}.{packing}", begin + "0" * (12 << 20) + end)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(SourceError, match=rf"x\.{form}\.{packing} unpacks to a line of more than 4,194,304"):
+        read(path).count() if form == "txt" else read(path).to_rows()
+    monkeypatch.setattr(packed, "MOST_BYTES", 16 << 20)
+    assert max(len(str(row)) for row in read(path).to_rows()) > 12 << 20
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8), st.integers(1, 50))
+def test_lines_are_watched_and_not_changed(blocks: list[bytes], most: int) -> None:
+    data = b"\n".join(blocks)
+    longest = max(map(len, data.split(b"\n")), default=0)
+    guarded = packed.lines_within(io.BytesIO(data), most, "x")
+    # Within one block that is read at once a line may be longer: it lies in memory already.
+    assert longest > most or guarded.read() == data
+    endless = packed.lines_within(io.BytesIO(data + b"y" * (most + (1 << 18))), most, "x")
+    with pytest.raises(SourceError, match="x unpacks"):
+        endless.read()
 
 
 @given(st.integers(0, 120), st.integers(0, 30), st.integers(1, 5))
