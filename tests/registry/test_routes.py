@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -154,3 +155,12 @@ def test_the_past_holds_each_value_once_and_ends_with_the_present(values: list[i
     past = retraced(values)
     assert len(past) == len(set(past))
     assert past[-1:] == values[-1:]
+
+
+def test_the_page_about_routes_is_true(home: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "concepts" / "routes.md"
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S):
+        exec(compile(code, str(page), "exec"), {})
+    registry = FolderRegistry(home / "registry")
+    assert registry.route("fraud").routing == Routing()
+    assert [change.revision for change in registry.routes("fraud").changes] == [1, 2, 3, 4]

@@ -81,7 +81,6 @@ class Desk:
 
     async def called(self, name: str) -> None:
         """Open a model that is asked for and not open yet. Raises what opening it raises."""
-        self.room.models = max(1, len(self.shelf.routes))
         if not self.shelf.opens(name):
             return
         task = self._opening.get(name)
@@ -105,6 +104,7 @@ class Desk:
         ``gone`` tells whether its caller hung up, ``timeout_s`` how long the caller waits, ``name`` which
         model is asked, as far as that is known by now.
         """
+        self.room.models = len(self.shelf.routes)
         self.room.enter(name)
         seat = Seat(self, name, gone, timeout_s)
         try:
