@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -23,6 +27,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(_States(shelf, recorder))
         self.shelf = shelf
+        self._of: Callable[..., Any] = functools.cache(lambda metric, *labels: metric.labels(*labels))
         self._requests = self._counter(
             "orrery_requests",
             "Requests answered, by what was asked and the HTTP status.",
@@ -56,25 +61,25 @@ class Metrics:
     def requested(self, face: str, code: int, seconds: float, name: str = "") -> None:
         """Count a request that was answered; a name that is not one of the service's is not told."""
         service = name if name in self.shelf.routes else next(iter(self.shelf.routes), "")
-        self._requests.labels(service, face, str(code)).inc()
-        self._request_s.labels(service, face).observe(seconds)
+        self._of(self._requests, service, face, str(code)).inc()
+        self._of(self._request_s, service, face).observe(seconds)
 
     def answered(self, live: Live, rows: int, seconds: float) -> None:
         """Count rows that a version answered."""
         version = str(live.version)
-        self._rows.labels(live.name, version).inc(rows)
-        self._model_s.labels(live.name, version).observe(seconds)
-        self._arms.labels(live.name, version, live.arm, "answered").inc()
-        self._arm_s.labels(live.name, version, live.arm).observe(seconds)
+        self._of(self._rows, live.name, version).inc(rows)
+        self._of(self._model_s, live.name, version).observe(seconds)
+        self._of(self._arms, live.name, version, live.arm, "answered").inc()
+        self._of(self._arm_s, live.name, version, live.arm).observe(seconds)
 
     def failed(self, live: Live) -> None:
         """Count a request that a version did not answer; another one may have."""
-        self._arms.labels(live.name, str(live.version), live.arm, "failed").inc()
+        self._of(self._arms, live.name, str(live.version), live.arm, "failed").inc()
 
     def shadowed(self, live: Live, outcome: str, rows: int) -> None:
         """Count rows that were asked in the shadow."""
         if rows:
-            self._shadows.labels(live.name, str(live.version), outcome).inc(rows)
+            self._of(self._shadows, live.name, str(live.version), outcome).inc(rows)
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
