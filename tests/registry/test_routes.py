@@ -162,5 +162,5 @@ def test_the_page_about_routes_is_true(home: Path) -> None:
     for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S):
         exec(compile(code, str(page), "exec"), {})
     registry = FolderRegistry(home / "registry")
-    assert registry.route("fraud").routing == Routing()
+    assert registry.route("fraud").routing == Routing(arms=(Arm(to=2, share=0.1),), by="card")
     assert [change.revision for change in registry.routes("fraud").changes] == [1, 2, 3, 4]
