@@ -173,7 +173,7 @@ def test_a_generated_client_asks_its_service(tmp_path: Path, monkeypatch: pytest
             "big": ["yes" if i > 30 else "no" for i in range(60)],
         }
     )
-    model = ory.fit(table, "big", learner="linear")
+    model = ory.fit(table, "big", learner="linear", kinds={"class": "number"})
     with serve(model, name="sizes", port=0, wait=False) as service:
         with Client(service.url) as asked:
             module = made(client_code(asked.metadata()))

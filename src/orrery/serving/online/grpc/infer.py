@@ -92,7 +92,9 @@ def _contents(tensor: Any) -> list[Any]:
 
 def _values(request: Any, most: int) -> int:
     """How many values the inputs say they have. Raises TooLargeError."""
-    found: int = sum(math.prod(tensor.shape) for tensor in request.inputs if min(tensor.shape, default=0) >= 0)
+    found: int = sum(
+        math.prod(tensor.shape) for tensor in request.inputs if min(tensor.shape, default=0) >= 0
+    )
     if found > most:
         raise TooLargeError("The inputs have more values than the service takes.", hint="Send fewer rows.")
     return found

@@ -8,11 +8,9 @@ of it, and does not say how much that is.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,18 +19,12 @@ import grpc.aio  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError
 from starlette.requests import ClientDisconnect
 
-from orrery.errors import (
-    BadRequestError,
-    OrreryError,
-    OverloadedError,
-    PortInUseError,
-    ServingError,
-    SettingsError,
-)
+from orrery.errors import BadRequestError, OrreryError, OverloadedError, ServingError
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.grpc import service
 from orrery.serving.online.grpc.infer import infer
 from orrery.serving.online.grpc.messages import SERVICE, message
+from orrery.serving.online.grpc.near import check_free, check_near
 from orrery.serving.online.grpc.status import code_of, text_of, trailers_of
 from orrery.serving.online.problem import status_of
 
@@ -41,7 +33,7 @@ _STREAMS = 64  # of requests, open at once
 _SPARE = 64  # calls beyond those that may wait, so that health can be asked
 _log = logging.getLogger("orrery.serving")
 
-_SAYS: dict[str, Callable[[Desk, Any], Any]] = {
+_SAYS: dict[str, Callable[[Desk, Any], Awaitable[Any]]] = {
     "ServerLive": service.server_live,
     "ServerReady": service.server_ready,
     "ModelReady": service.model_ready,
@@ -50,8 +42,11 @@ _SAYS: dict[str, Callable[[Desk, Any], Any]] = {
     "ModelConfig": service.model_config,
     "ModelStatistics": service.model_statistics,
     "RepositoryIndex": service.repository_index,
+    "RepositoryModelLoad": service.load,
+    "RepositoryModelUnload": service.unload,
 }
-"""Calls that are answered at once. Those of the protocol that are not offered are UNIMPLEMENTED."""
+"""Calls beside inference. Those of the protocol that are not offered are UNIMPLEMENTED."""
+_MANAGING = ("RepositoryModelLoad", "RepositoryModelUnload")
 
 
 class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -70,7 +65,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def start(self) -> None:
         """Listen. Raises PortInUseError, ServingError, SettingsError."""
-        _check_free(self.host, self.port)
+        check_free(self.host, self.port)
         limits = self.desk.limits
         self._server = grpc.aio.server(
             handlers=[self],
@@ -130,10 +125,14 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _answer(self, name: str, body: bytes, context: Any) -> bytes:
         request = _parsed(f"{name}Request", body)
+        if name in _MANAGING:
+            check_near(self.desk.limits, context.peer())
+        elif name != "ModelReady" and (asked := _asked(request)):
+            await self.desk.called(asked)
         if name == "ModelInfer":
             answer = await self._infer(request, len(body), context)
         else:
-            answer = _SAYS[name](self.desk, request)
+            answer = await _SAYS[name](self.desk, request)
         answered: bytes = answer.SerializeToString()
         return answered
 
@@ -216,6 +215,11 @@ def _said(error: Exception, name: str) -> OrreryError:
     return ServingError("The service failed on this request; its log says why.")
 
 
+def _asked(request: Any) -> str:
+    """The name of the model that a request is about."""
+    return str(getattr(request, "model_name", "") or getattr(request, "name", ""))
+
+
 def _parsed(name: str, body: bytes) -> Any:
     try:
         return message(name).FromString(body)
@@ -229,20 +233,3 @@ def _id_of(body: bytes) -> str:
         return str(message("ModelInferRequest").FromString(body).id)
     except DecodeError:
         return ""
-
-
-def _check_free(host: str, port: int) -> None:
-    """Whether a port can be listened at. Raises PortInUseError, SettingsError, ServingError."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except (socket.gaierror, OverflowError) as error:
-        raise SettingsError(f"{host!r}, port {port}, is no address to listen at: {error}.") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(
-                f"Port {port} of {host} is in use.", hint="Port 0 takes a free one."
-            ) from None
-        raise ServingError(f"gRPC cannot listen at {host}, port {port}: {error.strerror}.") from None

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from orrery import __version__
-from orrery.errors import ModelNotFoundError
+from orrery.errors import BadRequestError, ModelNotFoundError
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.grpc.messages import DATA_TYPES, message
 from orrery.serving.online.oip import input_heads, output_heads
 
 
-def server_live(desk: Desk, request: Any) -> Any:
+async def server_live(desk: Desk, request: Any) -> Any:
     """The process answers."""
     return message("ServerLiveResponse")(live=True)
 
 
-def server_ready(desk: Desk, request: Any) -> Any:
+async def server_ready(desk: Desk, request: Any) -> Any:
     """A model is live."""
     return message("ServerReadyResponse")(ready=bool(desk.live(desk.route.name)))
 
 
-def model_ready(desk: Desk, request: Any) -> Any:
+async def model_ready(desk: Desk, request: Any) -> Any:
     """Whether a model is live; one that is not here is not ready, which is no error."""
     try:
         ready = bool(desk.live(request.name, version=request.version))
@@ -30,13 +31,13 @@ def model_ready(desk: Desk, request: Any) -> Any:
     return message("ModelReadyResponse")(ready=ready)
 
 
-def server_metadata(desk: Desk, request: Any) -> Any:
+async def server_metadata(desk: Desk, request: Any) -> Any:
     """Who answers, in which release."""
     extensions = ["binary_tensor_data", "model_configuration", "statistics"]
     return message("ServerMetadataResponse")(name="orrery", version=__version__, extensions=extensions)
 
 
-def model_metadata(desk: Desk, request: Any) -> Any:
+async def model_metadata(desk: Desk, request: Any) -> Any:
     """The inputs and outputs of a model."""
     live = desk.live(request.name, version=request.version)
     answer = message("ModelMetadataResponse")(name=live.name, versions=[str(live.version)], platform="orrery")
@@ -49,7 +50,7 @@ def model_metadata(desk: Desk, request: Any) -> Any:
     return answer
 
 
-def model_config(desk: Desk, request: Any) -> Any:
+async def model_config(desk: Desk, request: Any) -> Any:
     """The same as Triton's tools ask for it."""
     live = desk.live(request.name, version=request.version)
     answer = message("ModelConfigResponse")()
@@ -66,30 +67,55 @@ def model_config(desk: Desk, request: Any) -> Any:
     return answer
 
 
-def model_statistics(desk: Desk, request: Any) -> Any:
+async def model_statistics(desk: Desk, request: Any) -> Any:
     """How many rows and calls were answered, and how long they took. No name asks for all models."""
-    live = desk.live(request.name or desk.route.name, version=request.version)
-    label = {"service": live.name, "version": str(live.version)}
-
-    def counted(name: str) -> float:
-        return desk.metrics.registry.get_sample_value(name, label) or 0.0
-
-    calls = int(counted("orrery_model_seconds_count"))
-    took = message("StatisticDuration")(count=calls, ns=int(1e9 * counted("orrery_model_seconds_sum")))
+    names = [request.name] if request.name else list(desk.shelf.routes)
     answer = message("ModelStatisticsResponse")()
-    answer.model_stats.add(
-        name=live.name,
-        version=str(live.version),
-        inference_count=int(counted("orrery_predictions_total")),
-        execution_count=calls,
-        inference_stats=message("InferStatistics")(success=took, compute_infer=took),
-    )
+    for name in names:
+        live = desk.live(name, version=request.version) if request.version else desk.shelf.route(name).live
+        label = {"service": live.name, "version": str(live.version)}
+        rows, calls, took_s = (
+            desk.metrics.registry.get_sample_value(one, label) or 0.0
+            for one in ("orrery_predictions_total", "orrery_model_seconds_count", "orrery_model_seconds_sum")
+        )
+        took = message("StatisticDuration")(count=int(calls), ns=int(1e9 * took_s))
+        answer.model_stats.add(
+            name=live.name,
+            version=str(live.version),
+            inference_count=int(rows),
+            execution_count=int(calls),
+            inference_stats=message("InferStatistics")(success=took, compute_infer=took),
+        )
     return answer
 
 
-def repository_index(desk: Desk, request: Any) -> Any:
-    """The models that are here."""
-    live = desk.live(desk.route.name)
+async def repository_index(desk: Desk, request: Any) -> Any:
+    """The models that are here, and those that could be opened."""
     answer = message("RepositoryIndexResponse")()
-    answer.models.add(name=live.name, version=str(live.version), state="READY")
+    for entry in await asyncio.to_thread(desk.shelf.index):
+        if not request.ready or entry["state"] == "READY":
+            answer.models.add(**{name: str(entry[name]) for name in ("name", "version", "state", "reason")})
     return answer
+
+
+async def load(desk: Desk, request: Any) -> Any:
+    """Open a model, or the one of its versions that the parameter ``version`` names."""
+    await asyncio.to_thread(desk.shelf.load, request.model_name, _version(request))
+    return message("RepositoryModelLoadResponse")()
+
+
+async def unload(desk: Desk, request: Any) -> Any:
+    """Close a model, or one version of it."""
+    await asyncio.to_thread(desk.shelf.unload, request.model_name, _version(request))
+    return message("RepositoryModelUnloadResponse")()
+
+
+def _version(request: Any) -> int | None:
+    """The version that a parameter names, as a number or as text. Raises BadRequestError."""
+    if "version" not in request.parameters:
+        return None
+    given = request.parameters["version"]
+    text = given.string_param or str(given.int64_param)
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+        raise BadRequestError(f"'version' is the number of a version, not {text!r:.40}.")
+    return int(text)
