@@ -3,9 +3,10 @@
 Work sets and rules: ``benchmarks/peers``; every run is a process of its own, ours and the peer's alternate,
 with two threads or two worker processes each, torch with one thread. «First» is the first epoch of a process,
 from opening files on; «later» the second. E (row groups mixed in a batch, ``orrery.data.loader.quality``) of
-the labels as they came is printed beside every speed. Peers that do not fit our pins live in ``build/peers``
-(``peers/setup.sh``); without it they are left out by name. ``ORRERY_BENCH_RUNS`` (3) pairs each;
-``ORRERY_BENCH_SCALE`` (1.0) makes smaller sets, which the figures then tell.
+the labels as they came is printed beside every speed. Peers that are not among our pins live in
+``build/peers`` and ``build/peers-threads`` (``peers/setup.sh``); one that cannot be had is left out by name.
+``ORRERY_BENCH_SCALE`` (1.0) makes smaller sets, which the figures then tell; ``ORRERY_BENCH_RUNS`` pairs each
+(3; of smaller sets 2).
 
 What was expected and what was seen stands in ``docs/concepts/loader.md``.
 """
@@ -26,13 +27,16 @@ from typing import Any, Literal
 from benchmarks.harness import paired
 from benchmarks.peers import sets
 
-RUNS = int(os.environ.get("ORRERY_BENCH_RUNS", "3"))
+RUNS = int(os.environ.get("ORRERY_BENCH_RUNS", "3" if sets.SCALE >= 1 else "2"))
 ROOT = Path(__file__).resolve().parent.parent
 MIXED_LIKE_PEERS = {"buffer_bytes": 64 << 20}
 """For the pairs: by arithmetic E is then 12.8 (of a fifth of the set 10.3), above every peer's of A."""
 BUFFER_MB = 384 * 1.048576
 REST_MB = 250 - 115
 """What the loader may take beside its buffer and what importing torch and Arrow takes."""
+
+_ENVIRONMENTS = {"petastorm": "peers", "spdl": "peers-threads", "grain": "peers-threads"}
+"""Peer -> folder under ``build`` in which it is installed."""
 
 Told = dict[str, Any]
 Rate = Callable[[Told], float]
@@ -43,56 +47,64 @@ def measure() -> list[dict[str, Any]]:
     print(f"loader: scale {sets.SCALE:g}, {RUNS} pairs each, sets in {sets.ROOT}")
     for kind in ("A_plain", "A_zstd", "B_fsb", "B_fsl", "B_list", "C"):
         sets.folder(kind)
-    return [*_tables(), *_tensors(), *_pictures(), *_bounds()]
+    return [*_bounds(), *_tables(), *_tensors(), *_pictures()]
 
 
 def _tables() -> list[dict[str, Any]]:
-    stream = _Pairs("A_plain", "huggingface")
-    found = [
-        stream.row("A plain, first epoch", _first, 8.0),
-        stream.row("A plain, later epochs", _later, 15.0),
-        stream.row("A plain, later epochs, per CPU second", _per_cpu, None),
-    ]
-    if _has_petastorm():
-        found.append(_Pairs("A_plain", "petastorm").row("A plain, first epoch", _first, 10.0))
-    limit = _Pairs("A_plain", "raw")
-    found += [
-        limit.row("A plain, later epochs", _later, 0.55),
-        limit.row("A plain, later epochs, per CPU second", _per_cpu, None),
-        _Pairs("A_plain", "by_hand").row("A plain, later epochs", _later, None),
-    ]
-    packed = _Pairs("A_zstd", "raw")
-    found += [
-        packed.row("A zstd, first epoch", _first, 0.75),
-        packed.row("A zstd, later epochs", _later, 0.95),
-    ]
+    stream, limit, packed = (
+        _Pairs("A_plain", "huggingface"),
+        _Pairs("A_plain", "raw"),
+        _Pairs("A_zstd", "raw"),
+    )
     cache = {"cache": str(sets.ROOT / "cache")}
     whole = _Pairs("A_plain", "ours", options=cache, name="ours without the cache")
-    found.append(
-        _Pairs("A_plain", "raw", options={}).row("A plain, default buffer, later epochs", _later, None)
-    )
-    return [*found, whole.row("A plain from the row cache, full shuffle, later", _later, 0.8)]
+    return [
+        *stream.rows(("A plain, first epoch", _first, 8.0), ("A plain, later epochs", _later, 15.0)),
+        *_Pairs("A_plain", "petastorm").rows(("A plain, first epoch", _first, 10.0)),
+        *_Pairs("A_plain", "spdl", name="a pool by hand in SPDL").rows(
+            ("A plain, later epochs", _later, 4.0)
+        ),
+        *_Pairs("A_plain", "by_hand").rows(("A plain, later epochs", _later, None)),
+        *limit.rows(("A plain, later epochs", _later, 0.55)),
+        *_Pairs("A_plain", "raw", options={}).rows(("A plain, default buffer, later epochs", _later, None)),
+        *packed.rows(("A zstd, first epoch", _first, 0.75), ("A zstd, later epochs", _later, 0.95)),
+        *whole.rows(("A plain from the row cache, full shuffle, later", _later, 0.8)),
+    ]
 
 
 def _tensors() -> list[dict[str, Any]]:
-    hand, limit = _Pairs("B_fsb", "by_hand"), _Pairs("B_fsb", "raw")
-    found = [
-        hand.row("B fixed-size binary, first epoch", _first, 2.0),
-        hand.row("B fixed-size binary, later epochs", _later, 5.0),
-        limit.row("B fixed-size binary, later epochs", _later, 0.65),
-        _Pairs("B_fsl", "raw").row("B fixed-size list, later epochs", _later, 0.8),
+    hand, peer = (
+        _Pairs("B_fsb", "by_hand"),
+        _Pairs("B_fsb", "petastorm", peer_kind="B_list", name="petastorm (list)"),
+    )
+    name = "B fixed-size binary"
+    return [
+        *hand.rows((f"{name}, first epoch", _first, 2.0), (f"{name}, later epochs", _later, 5.0)),
+        *peer.rows((f"{name}, first epoch", _first, 2.0)),
+        *_Pairs("B_fsb", "spdl", name="a pool by hand in SPDL").rows((f"{name}, later epochs", _later, 2.0)),
+        *_Pairs("B_fsb", "grain", name="grain, rows in memory").rows((f"{name}, later epochs", _later, None)),
+        *_Pairs("B_fsb", "raw").rows((f"{name}, later epochs", _later, 0.65)),
+        *_Pairs("B_fsl", "raw").rows(("B fixed-size list, later epochs", _later, 0.8)),
     ]
-    if _has_petastorm():
-        peer = _Pairs("B_fsb", "petastorm", peer_kind="B_list", name="petastorm (list)")
-        found.append(peer.row("B fixed-size binary, first epoch", _first, None))
-    return found
 
 
 def _pictures() -> list[dict[str, Any]]:
+    named = {
+        "raw": "raw",
+        "by_hand": "by_hand",
+        "spdl": "a pool by hand in SPDL",
+        "grain": "grain, rows in memory",
+    }
+    goals = {"raw": 0.9, "by_hand": 1.3, "spdl": 1.0, "grain": 1.0}
     return [
-        _Pairs("C", "raw").row("C pictures, whole epoch", _first, 0.9),
-        _Pairs("C", "by_hand").row("C pictures, whole epoch", _first, 1.3),
+        row
+        for who, name in named.items()
+        for row in _Pairs("C", who, name=name).rows(("C pictures, whole epoch", _first, goals[who]))
     ]
+
+
+class PeerError(Exception):
+    """A peer cannot be had, or failed."""
 
 
 class _Pairs:
@@ -126,12 +138,24 @@ class _Pairs:
         for run in range(RUNS):
             told = [call() for call in ((one, other) if run % 2 == 0 else (other, one))]
             found.append((told[0], told[1]) if run % 2 == 0 else (told[1], told[0]))
-            print(
-                f"  {self.kind} beside {self.name}: {_told(found[-1][0])} | {_told(found[-1][1])}", flush=True
-            )
+            shown = f"{_told(found[-1][0])} | {_told(found[-1][1])}"
+            print(f"  {self.kind} beside {self.name}: {shown}", flush=True)
         return found
 
-    def row(self, measure: str, rate: Rate, goal: float | None) -> dict[str, Any]:
+    def rows(self, *wanted: tuple[str, Rate, float | None]) -> list[dict[str, Any]]:
+        """Figures of the runs, each by wall time with its goal, and by CPU time; none without the peer."""
+        try:
+            if self.who in _ENVIRONMENTS and not _is_there(_ENVIRONMENTS[self.who]):
+                raise PeerError(f"its environment cannot be had (benchmarks/peers/setup.sh {self.who})")
+            self.runs  # noqa: B018 - whether the peer runs at all
+        except PeerError as error:
+            print(f"loader: beside {self.name} is left out: {error}", flush=True)
+            return []
+        found = [self._row(measure, rate, goal) for measure, rate, goal in wanted]
+        spent = {_first: _first_cpu, _later: _later_cpu}
+        return found + [self._row(f"{name}, per CPU second", spent[rate], None) for name, rate, _ in wanted]
+
+    def _row(self, measure: str, rate: Rate, goal: float | None) -> dict[str, Any]:
         """One figure of the runs: rows per second, ours over the peer's."""
         left, right = iter(self.runs), iter(self.runs)
         mixed = (
@@ -176,7 +200,12 @@ def _later(told: Told) -> float:
     return float(epoch["rows"] / epoch["s"])
 
 
-def _per_cpu(told: Told) -> float:
+def _first_cpu(told: Told) -> float:
+    epoch = told["epochs"][0]
+    return float(epoch["rows"] / epoch["cpu_s"])
+
+
+def _later_cpu(told: Told) -> float:
     epoch = told["epochs"][-1]
     return float(epoch["rows"] / epoch["cpu_s"])
 
@@ -186,7 +215,8 @@ def _bounds() -> list[dict[str, Any]]:
     a, b = child("ours", "A_plain"), child("ours", "B_fsb")
     moments = child("ours", "A_plain", moments=True)
     ten = child("ours", "A_plain", epochs=10, options={"files": "0.parquet"})
-    small = {"buffer_bytes": 32 << 20}
+    one_file = sets.rows("A") * 168 // sets.shape("A")[0]
+    small = {"buffer_bytes": min(32 << 20, one_file // 3)}
     whole = child("ours", "A_plain", epochs=1, options=small)
     part = child("ours", "A_plain", epochs=1, options={**small, "files": "0.parquet"})
     group_mb = sets.shape("A")[2] * 168 / 1e6
@@ -207,7 +237,7 @@ def _bounds() -> list[dict[str, Any]]:
             "MB",
         ),
         _bound(
-            "A: peak memory, data 25 times the buffer, beside 3",
+            "A: peak memory, eight files beside one, three times the buffer",
             whole["peak_mb"],
             part["peak_mb"] * 1.05,
             "MB",
@@ -233,7 +263,9 @@ def _bound(
 
 def child(who: str, kind: str, **told: Any) -> Told:
     """The figures of one process, with the peak of its memory and its children's, sampled every 0.4 s."""
-    python = ROOT / "build/peers/bin/python" if who == "petastorm" else Path(sys.executable)
+    python = (
+        ROOT / "build" / _ENVIRONMENTS[who] / "bin/python" if who in _ENVIRONMENTS else Path(sys.executable)
+    )
     asked = json.dumps({"who": who, "kind": kind, "epochs": 1 if who == "petastorm" else 2, **told})
     before, start = _busy_s(), time.monotonic()
     with subprocess.Popen(
@@ -252,7 +284,8 @@ def child(who: str, kind: str, **told: Any) -> Told:
                 continue
         out, err = process.communicate()
     if process.returncode:
-        raise SystemExit(f"{who} on {kind} failed: {err.strip().splitlines()[-1] if err.strip() else ''}")
+        said = f"{who} on {kind} failed: {err.strip().splitlines()[-1] if err.strip() else ''}"
+        raise SystemExit(said) if who in ("ours", "raw") else PeerError(said)
     made: Told = json.loads(out.splitlines()[-1])
     spent = sum(epoch["cpu_s"] for epoch in made.get("epochs", ()))
     other = max(0.0, (_busy_s() - before - spent) / (time.monotonic() - start))
@@ -283,8 +316,8 @@ def _pss_mb(pid: int) -> float:
 
 
 @functools.cache
-def _has_petastorm() -> bool:
-    made = subprocess.run(["sh", str(ROOT / "benchmarks/peers/setup.sh")], capture_output=True, text=True)
-    if made.returncode:
-        print("loader: petastorm is left out: its environment cannot be had (benchmarks/peers/setup.sh)")
-    return made.returncode == 0
+def _is_there(environment: str) -> bool:
+    """Whether an environment of peers is there, or can be made."""
+    which = "threads" if environment.endswith("threads") else "petastorm"
+    setup = ["sh", str(ROOT / "benchmarks/peers/setup.sh"), which]
+    return subprocess.run(setup, capture_output=True, text=True).returncode == 0

@@ -49,7 +49,10 @@ def effective(labels: list[Any], of_group: int) -> float:
 def epochs(
     kind: str, make: Callable[[str], Callable[[int], Iterator[Any]]], number: int, files: int | None = None
 ) -> dict[str, Any]:
-    """Figures of some epochs, of the first files or all. Opening is inside the clock, imports are not."""
+    """Figures of some epochs, of the first files or all. Opening is inside the clock, imports are not.
+
+    Where ``make`` has opened what it gives already, that is not counted.
+    """
     all_files, _, of_group = sets.shape(kind[0])
     total = sets.rows(kind[0]) * (files or all_files) // all_files
     imported = pss_mb()
@@ -142,8 +145,14 @@ def main(told: dict[str, Any]) -> dict[str, Any]:
         if told.get("moments"):
             return moments(kind, options)
         return epochs(kind, ours(options), told["epochs"], 1 if "files" in options else None)
-    loaders = importlib.import_module("benchmarks.peers.loaders")
-    return epochs(kind, loaders.LOADERS[who], told["epochs"])
+    loaders = importlib.import_module("benchmarks.peers.loaders").LOADERS
+    if who not in loaders:
+        threads = importlib.import_module("benchmarks.peers.threads")
+        loaders = threads.LOADERS
+        if who in threads.IN_MEMORY:
+            opened_before = loaders[who](kind)
+            return epochs(kind, lambda _: opened_before, told["epochs"])
+    return epochs(kind, loaders[who], told["epochs"])
 
 
 if __name__ == "__main__":
