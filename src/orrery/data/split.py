@@ -69,6 +69,45 @@ class Shares:
         return row_hashes(batch, self.group or self.key or None, self.seed)
 
 
+@dataclass(frozen=True)
+class _Ranks:
+    """The Aggregate that learns the exact shares of strata: of each row the hashes of stratum and key."""
+
+    shares: Shares
+
+    def summarize(self, batch: RecordBatch) -> list[tuple[Hashes, Hashes]]:
+        """The hashes of a batch [n], twice."""
+        return [(row_hashes(batch, self.shares.stratify), self.shares.hashes(batch))]
+
+    def merge(
+        self, left: list[tuple[Hashes, Hashes]], right: list[tuple[Hashes, Hashes]]
+    ) -> list[tuple[Hashes, Hashes]]:
+        """All of them; their order does not matter."""
+        return [*left, *right]
+
+    def finish(self, summary: list[tuple[Hashes, Hashes]]) -> tuple[Hashes, NDArray[np.bool_], Hashes]:
+        """Strata [s], sorted; whether a part takes any row [s, parts - 1]; its last hash [s, parts - 1]."""
+        shares, empty = self.shares, np.zeros(0, np.uint64)
+        stratum = np.concatenate([empty, *(one for one, _ in summary)])
+        ranked = np.concatenate([empty, *(other for _, other in summary)])
+        order = np.lexsort((ranked, stratum))
+        stratum, ranked = stratum[order], ranked[order]
+        strata, first, counts = np.unique(stratum, return_index=True, return_counts=True)
+        # What does not divide is rounded by chance, so that many small strata keep the ratio in all.
+        chance = column_hashes(pa.array(strata ^ np.uint64(text_hash(str(shares.seed))))) / 2.0**64
+        ends = np.array(shares.ends)
+        taken = np.floor(counts[:, None] * ends + np.minimum(chance, 1 - 1e-9)[:, None] + 1e-9).astype(
+            np.int64
+        )
+        taken = np.minimum(taken, counts[:, None])
+        last = (
+            ranked[first[:, None] + np.maximum(taken - 1, 0)]
+            if len(strata)
+            else np.zeros((0, len(ends)), np.uint64)
+        )
+        return strata, taken > 0, last
+
+
 class Cuts:
     """Which part each row of a table belongs to; learns what it must when first asked."""
 
@@ -91,9 +130,12 @@ class Cuts:
         bounds = np.array([min(int(end * 2**64), 2**64 - 1) for end in self.shares.ends], np.uint64)
         return np.searchsorted(bounds, hashes, side="right")
 
-    def learn(self) -> None:
-        """Make the pass now, if the split needs one."""
-        if self.shares.time is not None:
+    def learn(self, engine: Any = None) -> None:
+        """Make the pass now, if the split needs one; of the exact shares of strata, on an engine."""
+        if engine is not None and self.shares.stratify and "_strata" not in self.__dict__:
+            columns = self.shares.reads(self.table.empty().schema)
+            self.__dict__["_strata"] = self.table.select(*columns).aggregate(_Ranks(self.shares), engine)
+        elif self.shares.time is not None:
             _ = self._times
         elif self.shares.stratify:
             _ = self._strata
@@ -105,28 +147,8 @@ class Cuts:
     @cached_property
     def _strata(self) -> tuple[Hashes, NDArray[np.bool_], Hashes]:
         """Strata [s], sorted; whether a part takes any row [s, parts - 1]; its last hash [s, parts - 1]."""
-        shares = self.shares
-        ids, hashes = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
-        for batch in self._batches():
-            ids.append(row_hashes(batch, shares.stratify))
-            hashes.append(shares.hashes(batch))
-        stratum, ranked = np.concatenate(ids), np.concatenate(hashes)
-        order = np.lexsort((ranked, stratum))
-        stratum, ranked = stratum[order], ranked[order]
-        strata, first, counts = np.unique(stratum, return_index=True, return_counts=True)
-        # What does not divide is rounded by chance, so that many small strata keep the ratio in all.
-        chance = column_hashes(pa.array(strata ^ np.uint64(text_hash(str(shares.seed))))) / 2.0**64
-        ends = np.array(shares.ends)
-        taken = np.floor(counts[:, None] * ends + np.minimum(chance, 1 - 1e-9)[:, None] + 1e-9).astype(
-            np.int64
-        )
-        taken = np.minimum(taken, counts[:, None])
-        last = (
-            ranked[first[:, None] + np.maximum(taken - 1, 0)]
-            if len(strata)
-            else np.zeros((0, len(ends)), np.uint64)
-        )
-        return strata, taken > 0, last
+        ranks = _Ranks(self.shares)
+        return ranks.finish([found for batch in self._batches() for found in ranks.summarize(batch)])
 
     def _by_stratum(self, batch: RecordBatch, hashes: Hashes) -> Places:
         strata, some, last = self._strata

@@ -11,9 +11,9 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, Protocol, runtime_checkable
 
 from orrery.data.passes import Cancelled
 from orrery.data.sources.spark import Spark as Frames
@@ -27,7 +27,7 @@ from orrery.engines.lives import Berth, lives
 from orrery.engines.local import LOCAL, LocalHandle
 from orrery.engines.remote import RemoteLife
 from orrery.engines.spark_session import session_for, speaking, told
-from orrery.engines.spark_tasks import keeping
+from orrery.engines.spark_tasks import keeping, reading
 from orrery.errors import OrreryError, SlotsError
 
 _REGISTER_S = 3.0  # for executors of a new session to be there
@@ -37,10 +37,20 @@ _WIDE = 8
 """Summaries that the driver merges itself, at most."""
 
 
+@runtime_checkable
+class Own(Protocol):
+    """Rows that the task which keeps a worker reads for it."""
+
+    def own(self, rank: int, workers: int) -> Iterator[Any]:
+        """Record batches for one worker of so many."""
+
+
 class Spark:
     """The engine of a Spark cluster: of a ``session``, of a ``master``'s, or of the session that is there."""
 
     holds = Frames
+    reads = True
+    """Its tasks can read rows elsewhere, and feed them to the worker that they keep."""
 
     def __init__(self, session: Any = None, master: str | None = None, limits: Limits | None = None) -> None:
         self.given = session
@@ -174,6 +184,9 @@ class Spark:
 
     def _stage(self, job: Gang) -> Any:
         """As many partitions as workers: of the rows to feed, as Arrow streams, or of none."""
+        if any(isinstance(fed, Own) for fed in job.rows or ()):
+            each = self.session.range(0, job.workers, 1, job.workers)
+            return each.mapInArrow(reading(job.rows, job.workers), "sort int, rows binary")
         frames = [
             _frame(fed).mapInArrow(tasks.shipping(i), "sort int, rows binary")
             for i, fed in enumerate(job.rows or ())

@@ -9,7 +9,19 @@ from typing import Any
 import pyarrow as pa
 
 from orrery.engines.keeper import Post, serve
-from orrery.engines.tasks import Batches, Task
+from orrery.engines.tasks import Batches, Task, shipping
+
+
+def reading(fed: Any, workers: int) -> Task:
+    """The rows that a worker is fed, read by the task which will keep it."""
+
+    def run(batches: Batches) -> Iterator[Any]:
+        for batch in batches:
+            for rank in batch.column(0).to_pylist():
+                for sort, rows in enumerate(fed):
+                    yield from shipping(sort)(rows.own(rank, workers))
+
+    return run
 
 
 def keeping(post: Post) -> Task:

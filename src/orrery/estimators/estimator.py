@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field as Setting
 
+from orrery.data.pipeline import build
+from orrery.data.sources.spark import Spark
 from orrery.data.table import Table, read
+from orrery.data.windows import Windows
 from orrery.engines.engine import Engine
 from orrery.engines.find import engine_of
 from orrery.errors import SettingsError, did_you_mean, listing
@@ -43,6 +47,8 @@ class Estimator(Recipe):
     """What to learn from the columns; by default what the learner likes for their kinds."""
     learner: Learner = Setting(default_factory=lambda: Learner.of({"kind": "auto"}))
     """How to learn: ``auto`` tries several kinds, ``network``, ``boosted``, ``linear``."""
+    windows: Windows | None = None
+    """What happened before each event, which the model takes with it; by default that of ``table.windows``."""
     weight: str | None = None
     """A column that says how much each row counts."""
     ignore: tuple[str, ...] = ()
@@ -67,6 +73,7 @@ class Estimator(Recipe):
         engine: Engine | str | None = None,
         workers: int | Literal["auto"] = 1,
         elastic: tuple[int, int] | None = None,
+        feed: Literal["auto", "push", "pull"] = "auto",
         exchange: str | Mapping[str, Any] | Exchanging = "allreduce",
         observers: Sequence[Observer] = (),
         folder: str | Path | None = None,
@@ -75,24 +82,28 @@ class Estimator(Recipe):
 
         ``validation`` are rows to stop early on. ``workers`` learn together (``auto``: one for each GPU, or
         core) on an ``engine``, this machine by default, and agree by an ``exchange``. ``elastic=(1, 4)``:
-        where workers are lost it goes on with those that are left, and takes others in later.
+        where workers are lost it goes on with those that are left, and takes others in later. On a cluster
+        the engine feeds rows to them (``feed="push"``) or they read the source themselves (``"pull"``); by
+        default rows of the cluster's own are fed. What they learn is the same.
         ``folder`` keeps checkpoints: the same call after a crash goes on from the last one; by default a
         folder in ORRERY_HOME named by settings and data.
         Raises DataError, TargetError, FitError, SettingsError.
         """
-        held = None if validation is None else as_table(validation)
+        rows, held = as_table(table), None if validation is None else as_table(validation)
         place = engine_of(engine)
         several = count_workers(workers, place)
-        crew = GangCrew(place, several, elastic=elastic) if several > 1 or elastic is not None else None
-        return fit_model(
-            resolve(self, as_table(table), validated=held is not None),
-            validation=held,
-            engine=place if engine is not None else None,
-            crew=crew,
-            exchange=exchange_of(exchange),
-            observers=observers,
-            folder=None if folder is None else Path(folder),
-        )
+        asked = several > 1 or elastic is not None or feed != "auto"
+        there = place if engine is not None else None
+        with kept(rows):
+            return fit_model(
+                resolve(self, rows, validated=held is not None, engine=there),
+                validation=held,
+                engine=there,
+                crew=GangCrew(place, several, elastic=elastic, feed=feed) if asked else None,
+                exchange=exchange_of(exchange),
+                observers=observers,
+                folder=None if folder is None else Path(folder),
+            )
 
     def _repr_html_(self) -> str:
         return views.estimator_html(self.to_dict())
@@ -110,6 +121,7 @@ def fit(
     engine: Engine | str | None = None,
     workers: int | Literal["auto"] = 1,
     elastic: tuple[int, int] | None = None,
+    feed: Literal["auto", "push", "pull"] = "auto",
     exchange: str | Mapping[str, Any] | Exchanging = "allreduce",
     observers: Sequence[Observer] = (),
     progress: bool | None = None,
@@ -149,6 +161,7 @@ def fit(
             engine=engine,
             workers=workers,
             elastic=elastic,
+            feed=feed,
             exchange=exchange,
             observers=watching,
             folder=folder,
@@ -166,6 +179,12 @@ def count_workers(workers: int | str, engine: Engine) -> int:
     if isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1:
         return workers
     raise SettingsError(f"workers={workers!r} is wrong: a whole number of at least 1, or 'auto'.")
+
+
+def kept(table: Table) -> AbstractContextManager[None]:
+    """Inside, rows that Spark computes are computed once, however many passes a fit makes."""
+    source = build(table.source, table.steps).source
+    return source.kept() if isinstance(source, Spark) else nullcontext()
 
 
 def as_table(data: Any) -> Table:

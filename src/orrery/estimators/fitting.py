@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orrery import settings
+from orrery.data.split import Part
 from orrery.data.table import Table
 from orrery.engines.engine import Engine
 from orrery.errors import FitError
@@ -58,7 +59,7 @@ def fit_model(
     if crew is not None:
         crew.check()
     estimator, notes = resolved.estimator, _Notes()
-    train, held = _hold_out(resolved, validation)
+    train, held = _hold_out(resolved, validation, engine)
     plan = FeaturePlan.fit(estimator.features or (), train, engine)
     rows = Rows(plan, resolved.target, train, held, estimator.weight, estimator.seed)
     run = folder or settings.home() / "runs" / _run_key(resolved, validation)
@@ -77,7 +78,7 @@ def fit_model(
     # Only the features of the members that a blend kept: the others would be computed for nothing.
     if groups := getattr(predictor, "groups", ()):
         plan = plan.subset(groups)
-    leaks = find_leaks(resolved.table, estimator.kinds, resolved.target)
+    leaks = find_leaks(resolved.table, estimator.kinds, resolved.target, engine)
     model = Model(
         estimator,
         resolved.signature,
@@ -88,7 +89,7 @@ def fit_model(
     )
     if crew is not None and crew.facts:
         model.lineage["gang"] = crew.facts
-    sample = next(iter(train.select(*resolved.signature.inputs.names).batches(_SAMPLE_ROWS)))
+    sample = next(iter(train.select(*resolved.signature.whole.names).batches(_SAMPLE_ROWS)))
     model.example = take_example(model, sample)
     return model
 
@@ -105,7 +106,9 @@ def _learn(learner: Learner, rows: Rows, world: World, observe: Observer) -> Pre
         feed.close()
 
 
-def _hold_out(resolved: Resolved, validation: Table | None) -> tuple[Table, Table | None]:
+def _hold_out(
+    resolved: Resolved, validation: Table | None, engine: Engine | None
+) -> tuple[Table, Table | None]:
     """The rows to learn from, and those to stop early by: the user's, or a share of the table."""
     share = resolved.estimator.validation_share
     if validation is not None:
@@ -114,6 +117,9 @@ def _hold_out(resolved: Resolved, validation: Table | None) -> tuple[Table, Tabl
         return resolved.table, None
     stratify = resolved.target.name if resolved.target.kind is Kind.CATEGORY else None
     train, held = resolved.table.split(1.0 - share, stratify=stratify, seed=resolved.estimator.seed)
+    for step in train.steps:
+        if isinstance(step, Part):
+            step.cuts.learn(engine)
     # Equal rows stay together: where few differ, one part may get them all.
     if not held.head(1).count() or not train.head(1).count():
         return resolved.table, None

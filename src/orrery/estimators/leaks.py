@@ -7,12 +7,17 @@ a prediction is wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from orrery.aggregate import RecordBatch
+from orrery.data.rowhash import row_hashes
 from orrery.data.table import Table
+from orrery.engines.engine import Engine
 from orrery.features.forms import Form, lift
 from orrery.features.target import Target
 from orrery.schema import Kind
@@ -22,15 +27,19 @@ ROWS = 2_000
 NEARLY = 0.999
 """The share of held-out rows (categories) or of their variance (numbers) foretold that is too good."""
 _LEAST_ROWS = 40  # on fewer, luck looks the same
+_SEED = 5  # of the sample's hashes, which no split has
 _FORMS = {Kind.NUMBER: Form.FLOAT, Kind.DATETIME: Form.TIME, Kind.CATEGORY: Form.CODED}
 
 
-def find_leaks(table: Table, kinds: Mapping[str, Kind], target: Target) -> list[str]:
+def find_leaks(
+    table: Table, kinds: Mapping[str, Kind], target: Target, engine: Engine | None = None
+) -> list[str]:
     """A line for each column that alone foretells the target, from a sample of the rows."""
     looked_at = [name for name, kind in kinds.items() if kind in _FORMS and name != target.name]
     if target.kind not in {Kind.CATEGORY, Kind.NUMBER} or not looked_at:
         return []
-    rows = table.select(*looked_at, target.name).sample(ROWS).to_arrow()
+    chosen = table.select(*looked_at, target.name)
+    rows = chosen.sample(ROWS).to_arrow() if engine is None else chosen.aggregate(Sampled(ROWS), engine)
     if len(rows) < _LEAST_ROWS:
         return []
     truth = target.encode(rows.column(target.name).combine_chunks()).astype(np.float64)
@@ -45,6 +54,31 @@ def find_leaks(table: Table, kinds: Mapping[str, Kind], target: Target) -> list[
                 "If not, leave it out with ignore=."
             )
     return found
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The Aggregate that keeps so many rows by chance, in one pass: those with the smallest hashes."""
+
+    rows: int
+
+    def summarize(self, batch: RecordBatch) -> Any:
+        """Those of a batch, as a table."""
+        return self._fewer(pa.Table.from_batches([batch]))
+
+    def merge(self, left: Any, right: Any) -> Any:
+        """Those of both."""
+        return self._fewer(pa.concat_tables([left, right]))
+
+    def finish(self, summary: Any) -> Any:
+        """The rows."""
+        return summary
+
+    def _fewer(self, table: Any) -> Any:
+        table = table.combine_chunks()
+        parts = [row_hashes(batch, None, _SEED) for batch in table.to_batches()]
+        order = np.argsort(np.concatenate([np.zeros(0, np.uint64), *parts]), kind="stable")
+        return table.take(order[: self.rows])
 
 
 def _values(column: Any, kind: Kind, name: str) -> NDArray[np.float64]:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from orrery.data.profile import Profile
+from orrery.data.profile import Describe, Profile
 from orrery.data.table import Table
+from orrery.data.window_step import WindowStep, windows_of
+from orrery.data.windows import Windows
+from orrery.engines.engine import Engine
 from orrery.errors import EmptyTableError, FitError, SettingsError, UnknownColumnError
 from orrery.estimators.answer import answer_fields
 from orrery.estimators.infer import Inferred, infer
@@ -46,24 +49,32 @@ class Resolved:
     def signature(self) -> Signature:
         """What the model will ask for: the columns that its features read."""
         read = {column for feature in self.estimator.features or () for column in feature.columns}
+        windows = self.estimator.windows
+        if windows is not None:
+            read = (read - {*windows.names}) | {*windows.needs}
         schema = self.table.schema
         inputs = schema.select([name for name in schema.names if name in read])
-        kinds = {name: kind for name, kind in self.estimator.kinds.items() if name in inputs}
-        return Signature(inputs=inputs.with_kinds(kinds), target=self.target)
+        meant = {name: kind for name, kind in self.estimator.kinds.items() if name in inputs}
+        # A key is not learnt from, but says whose events a window counts.
+        kinds = {name: Kind.CATEGORY if kind is Kind.KEY else kind for name, kind in meant.items()}
+        return Signature(inputs=inputs.with_kinds(kinds), target=self.target, windows=windows)
 
 
-def resolve(estimator: Estimator, table: Table, *, validated: bool = False) -> Resolved:
+def resolve(
+    estimator: Estimator, table: Table, *, validated: bool = False, engine: Engine | None = None
+) -> Resolved:
     """Everything inferred; ``validated`` where other rows are given to stop early by.
 
     Raises DataError, TargetError, FitError, SettingsError.
     """
+    table, windows = _with_windows(estimator, table)
     _check_names(estimator, table.schema)
-    profile = table.describe(sample=None)
+    profile = table.aggregate(Describe.of(table.empty().schema), engine)
     _check_rows(profile.rows)
     aside = {*estimator.ignore, *([estimator.weight] if estimator.weight else [])} - {estimator.target}
     head = table.head(_HEAD_ROWS).to_arrow()
     inferred = infer(table.schema, profile, estimator.target, estimator.kinds, aside, head)
-    target = fit_target(table, estimator.target, inferred.kinds[estimator.target])
+    target = fit_target(table, estimator.target, inferred.kinds[estimator.target], engine=engine)
     features = estimator.features
     if features is None:
         _check_inputs(inferred, estimator.target, target)
@@ -79,12 +90,25 @@ def resolve(estimator: Estimator, table: Table, *, validated: bool = False) -> R
     features = tuple(_sized(feature, profile) for feature in features)
     rows = profile.rows - (0 if validated else held_rows(estimator, profile.rows))
     settled = estimator.replace(
+        windows=windows if windows is not None and _reads(features, windows) else None,
         kinds={**estimator.kinds, **inferred.kinds},
         features=features,
         learner=estimator.learner.filled(rows, features),
         ignore=(*estimator.ignore, *(n for n in inferred.left_out if n not in estimator.ignore)),
     )
     return Resolved(settled, table, target, profile.rows, tuple(inferred.notes))
+
+
+def _with_windows(estimator: Estimator, table: Table) -> tuple[Table, Windows | None]:
+    """The rows with the windows that the estimator asks for, or those that they have."""
+    windows = estimator.windows or windows_of(table.steps)
+    if windows is None or set(windows.names) <= set(table.schema.names):
+        return table, windows
+    return Table(table.source, (*table.steps, WindowStep(windows))), windows
+
+
+def _reads(features: Iterable[Feature], windows: Windows) -> bool:
+    return any(column in windows.names for feature in features for column in feature.columns)
 
 
 def held_rows(estimator: Estimator, rows: int) -> int:

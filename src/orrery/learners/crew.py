@@ -16,7 +16,7 @@ from orrery.learners.learner import Learner, Predictor
 from orrery.training.events import Epoch, Event, Observer, Step
 from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
-from orrery.training.pushed import Pushed, pushed
+from orrery.training.pushed import Pushed, pushed, read_there
 from orrery.training.rows import Dealt, Rows
 from orrery.training.world import Growing, World
 
@@ -46,12 +46,16 @@ class GangCrew:
     restarts: int = RESTARTS
     elastic: tuple[int, int] | None = None
     """The least and the most workers, where their number may change."""
+    feed: str = "auto"
+    """``push`` where the engine feeds rows to the workers, ``pull`` where they read the source."""
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def check(self) -> None:
         """Raises SettingsError, and SlotsError where so many workers cannot start; nothing is read yet."""
         self.elastic = checked(self.elastic, self.workers)
+        if self.feed not in ("auto", "push", "pull"):
+            raise SettingsError(f"feed={self.feed!r} is wrong; it is 'auto', 'push' or 'pull'.")
         self.engine.plan(Gang(len, self.workers))
 
     def told(self) -> list[str]:
@@ -114,9 +118,18 @@ class GangCrew:
         """What the workers are handed, and what the engine feeds them besides."""
         if isinstance(rows, Feed):
             return rows, []
-        if not rows.unordered:
-            # Finer where the number of workers may change, so that any number shares them evenly.
-            parts = self.workers - servers if self.elastic is None else 2 * self.elastic[1]
+        if self.feed == "pull":
+            rows = rows.pulled()
+        # Finer where the number of workers may change, so that any number shares them evenly.
+        parts = self.workers - servers if self.elastic is None else 2 * self.elastic[1]
+        if self.feed == "push" and not rows.unordered:
+            if not getattr(self.engine, "reads", False):
+                raise SettingsError(
+                    "feed='push' needs an engine that reads rows for its workers, as Spark does.",
+                    hint="Here they read the source themselves: feed='pull'.",
+                )
+            return read_there(rows, parts)
+        if self.feed == "pull" or not rows.unordered:
             return rows.dealt(parts, servers), []
         found = pushed(self.engine, rows)
         return (rows.feed(), []) if found is None else found

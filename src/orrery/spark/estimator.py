@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pyspark.ml
-from pyspark import StorageLevel
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasSeed, HasWeightCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
@@ -57,18 +54,17 @@ class Estimator(
         set_checked(self, params if target is None else {"target": target, **params})
 
     def _fit(self, dataset: Any) -> Model:
-        with _kept(dataset) as rows:
-            fitted = fit(
-                self._table(rows),
-                self._needed(self.target),
-                learner=self.getOrDefault(self.learner),
-                kinds={**_nominal(rows), **self.getOrDefault(self.kinds)},
-                seed=self.getSeed(),
-                engine=self.getOrDefault(self.engine) or None,
-                workers=self.getOrDefault(self.workers),
-                weight=self.getOrDefault(self.weightCol) or None,
-                **self.getOrDefault(self.settings),
-            )
+        fitted = fit(
+            self._table(dataset),
+            self._needed(self.target),
+            learner=self.getOrDefault(self.learner),
+            kinds={**_nominal(dataset), **self.getOrDefault(self.kinds)},
+            seed=self.getSeed(),
+            engine=self.getOrDefault(self.engine) or None,
+            workers=self.getOrDefault(self.workers),
+            weight=self.getOrDefault(self.weightCol) or None,
+            **self.getOrDefault(self.settings),
+        )
         model = Model(fitted)
         model._resetUid(self.uid)
         copied: Model = self._copyValues(model)
@@ -95,16 +91,3 @@ def _nominal(frame: Any) -> dict[str, str]:
     """Columns of numbers that Spark ML says are categories, as StringIndexer makes them."""
     kinds = {f.name: f.metadata.get("ml_attr", {}).get("type") for f in frame.schema.fields}
     return {name: "category" for name, kind in kinds.items() if kind in {"nominal", "binary"}}
-
-
-@contextmanager
-def _kept(frame: Any) -> Iterator[Any]:
-    """The frame, computed once for the several passes of a fit, as Spark ML's own learners do."""
-    if frame.storageLevel != StorageLevel.NONE:
-        yield frame
-        return
-    frame.persist()
-    try:
-        yield frame
-    finally:
-        frame.unpersist()

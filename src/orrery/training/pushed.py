@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from orrery.engines.fed import Fed, fed_by, fed_of
 from orrery.training.exchange.traffic import Traffic
 from orrery.training.feed import Feed
 from orrery.training.rows import Rows, together
+from orrery.training.stretches import deal, own_part
 
 _LOOK_S = 0.02
 
@@ -43,7 +44,7 @@ class Pushed:
         feed, read = together(rows, train, held, member, barrier, traffic)
         for spill in member.scratch.glob(f"rows-{member.rank}-*"):
             spill.unlink()
-        return feed.by_content(), read
+        return feed.by_content() if rows.unordered else feed, read
 
 
 def pushed(engine: Engine, rows: Rows) -> tuple[Pushed, list[Fed]] | None:
@@ -52,17 +53,42 @@ def pushed(engine: Engine, rows: Rows) -> tuple[Pushed, list[Fed]] | None:
     held = None if rows.held is None else fed_by(engine, rows.held)
     if train is None or (rows.held is not None and held is None):
         return None
-    columns = list(dict.fromkeys([*rows.plan.inputs, rows.target.name, *filter(None, [rows.weight])]))
-    fed = [fed_of(pipeline, columns) for pipeline in (train, held) if pipeline is not None]
+    fed = [fed_of(pipeline, rows.columns) for pipeline in (train, held) if pipeline is not None]
     if len(fed) == 2 and fed[0].source is fed[1].source and fed[0].where == fed[1].where:
         both = dict.fromkeys([*fed[0].columns, *fed[1].columns])
-        fed = [replace(fed[0], columns=tuple(both))]
+        fed = [replace(fed[0], columns=tuple(both))]  # two parts of a split: their rows travel once
     made = replace(
         rows,
+        sort=True,
         train=template(train, fed[0], 0),
         held=None if held is None else template(held, fed[-1], len(fed) - 1),
     )
     return Pushed(made), fed
+
+
+@dataclass(frozen=True)
+class Read:
+    """Rows that executors read, each those of the worker that it keeps, and feed to it in their order."""
+
+    parts: Sequence[Table]
+    columns: Sequence[str]
+
+    def own(self, rank: int, workers: int) -> Iterator[Any]:
+        """The batches for one worker of so many."""
+        return iter(own_part(self.parts, rank, workers).batches(columns=self.columns))
+
+
+def read_there(rows: Rows, parts: int) -> tuple[Pushed, list[Read]]:
+    """The same for rows in files and databases, that executors can read."""
+    tables = [rows.train] if rows.held is None else [rows.train, rows.held]
+    made = [_to_come(table, rows.columns, sort) for sort, table in enumerate(tables)]
+    come = replace(rows, train=made[0], held=made[1] if len(made) > 1 else None)
+    return Pushed(come), [Read(deal(table, parts), rows.columns) for table in tables]
+
+
+def _to_come(table: Table, columns: Sequence[str], sort: int) -> Table:
+    schema = table.select(*columns).empty().schema
+    return Table(Handed(repr(table.source), schema, list(columns), None, Spill(sort)))
 
 
 def template(pipeline: Pipeline, fed: Fed, sort: int) -> Table:

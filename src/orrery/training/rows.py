@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from orrery.data.address import source_of
 from orrery.data.sources.ray import RayData
 from orrery.data.sources.spark import Spark
 from orrery.data.table import Table
 from orrery.engines.engine import Member
-from orrery.errors import EmptyTableError
+from orrery.errors import EmptyTableError, SettingsError
 from orrery.features.plan import FeaturePlan
 from orrery.features.target import Target
 from orrery.training.encoding import MEMORY_BYTES, encode
@@ -32,6 +33,8 @@ class Rows:
     held: Table | None = None
     weight: str | None = None
     seed: int = 0
+    sort: bool = False
+    """Whether the rows' order is that of what they hold."""
 
     def feed(self) -> Feed:
         """Encoded by this process alone."""
@@ -43,7 +46,17 @@ class Rows:
     @property
     def unordered(self) -> bool:
         """Whether the rows have no order of their own; they get one from what they hold."""
-        return isinstance(self.train.source, CLUSTERED)
+        return self.sort or isinstance(self.train.source, CLUSTERED)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are encoded."""
+        return list(dict.fromkeys([*self.plan.inputs, self.target.name, *filter(None, [self.weight])]))
+
+    def pulled(self) -> Rows:
+        """The same rows, which workers can read where they lie. Raises SettingsError where they cannot."""
+        held = None if self.held is None else pulled(self.held)
+        return replace(self, train=pulled(self.train), held=held, sort=self.unordered)
 
     def dealt(self, parts: int, idle: int = 0) -> Dealt:
         """Which worker reads what; small. The last ``idle`` workers read nothing."""
@@ -64,7 +77,27 @@ class Dealt:
         """The whole feed, of which this worker encodes its part; and how many rows it read."""
         place = member.rank, member.size - self.idle
         held = None if self.held is None else own_part(self.held, *place)
-        return together(self.rows, own_part(self.train, *place), held, member, barrier, traffic)
+        feed, read = together(self.rows, own_part(self.train, *place), held, member, barrier, traffic)
+        return feed.by_content() if self.rows.unordered else feed, read
+
+
+def pulled(table: Table) -> Table:
+    """A table of the files that a data frame consists of; other tables as they are. Raises SettingsError."""
+    if not isinstance(table.source, CLUSTERED):
+        return table
+    place = table.source.folder() if isinstance(table.source, Spark) else None
+    if place is None:
+        raise SettingsError(
+            f"feed='pull' needs rows that workers can read themselves; {table.source!r} is no plain files.",
+            hint="Write it to files first, or leave feed='push'.",
+        )
+    found = Table(source_of(place, {}, {}), table.steps)
+    if found.schema.fields != table.schema.fields:
+        raise SettingsError(
+            f"feed='pull' reads other columns or types from {place} than Spark does.",
+            hint="Leave feed='push'.",
+        )
+    return found
 
 
 def together(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -123,6 +124,33 @@ class Spark(PlainSource):
         with _speaking(repr(self)):
             return int(self._narrowed(None, where).count())
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Inside, the frame's rows are computed once, and kept on the executors, perhaps on disk."""
+        with _speaking(repr(self)):
+            own = not self.frame.storageLevel.useDisk and not self.frame.storageLevel.useMemory
+            if own:
+                self.frame.persist()
+        try:
+            yield
+        finally:
+            if own:
+                self.frame.unpersist()
+
+    def folder(self) -> str | None:
+        """The place whose files the frame is, and nothing else; None where it is more, or nobody can tell."""
+        plan = getattr(self.frame, "_jdf", None)
+        if plan is None:
+            return None
+        read = plan.queryExecution().analyzed()
+        while read.getClass().getSimpleName() == "SubqueryAlias":  # a name that was given to it
+            read = read.children().head()
+        if read.getClass().getSimpleName() != "LogicalRelation":
+            return None
+        roots = read.relation().location().rootPaths()
+        address = str(roots.head().toUri().toString()) if roots.size() == 1 else ""
+        return address.removeprefix("file://") or None
+
     def bytes_to_read(self, columns: Sequence[str] | None, where: str | None) -> int | None:
         """What Spark's optimizer expects."""
         return _size(self._narrowed(columns, where))
@@ -165,7 +193,11 @@ def _session() -> Any:
     java = shutil.which("java") or os.environ.get("JAVA_HOME") or os.environ.get("SPARK_REMOTE")
     if active is None and not java:
         raise SourceError("Spark needs Java, which is not here.", hint="Install a JDK 17, or set JAVA_HOME.")
-    return active if active is not None else found.builder.getOrCreate()
+    if active is not None:
+        return active
+    if not (os.environ.get("SPARK_REMOTE") or os.environ.get("SPARK_MASTER")):  # on this machine
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    return found.builder.getOrCreate()
 
 
 @contextmanager

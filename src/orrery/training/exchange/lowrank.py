@@ -24,9 +24,7 @@ class LowRank:
         self.size = size
         self.state = state
         self.state["steps"] = torch.zeros((), dtype=torch.int64)
-        self._sgd = PowerSGDState(  # type: ignore[no-untyped-call]
-            None, rank, start, orthogonalization_epsilon=_TINY
-        )
+        self._sgd = PowerSGDState(None, rank, start, orthogonalization_epsilon=_TINY)
 
     def agree(self, buckets: Sequence[tuple[Tensor, list[nn.Parameter]]]) -> int:
         """Gradients become the sums of all workers'; how many numbers travelled for that."""
@@ -36,7 +34,7 @@ class LowRank:
             self._put(index, flat.device)
             before = self._sgd.total_numel_after_compression
             last = index == len(buckets) - 1
-            powerSGD_hook(self._sgd, _Bucket(index, flat, parameters, last)).wait()  # type: ignore[no-untyped-call,arg-type]
+            powerSGD_hook(self._sgd, _Bucket(index, flat, parameters, last)).wait()
             flat.mul_(self.size)  # it gives the mean
             sent += self._sgd.total_numel_after_compression - before or flat.numel()
             self._take(index)
