@@ -76,7 +76,7 @@ class CodecForm:
             values,
             faults,
             rows=sum(len(batch) for batch in answered),
-            last=lambda most: [row for b in answered[-most:] for row in b.to_pylist()][-most:],
+            last=lambda most: _last(answered, most),
             recorded=lambda: _answered(live, ids, answered),
         )
 
@@ -141,6 +141,11 @@ def _parts(decoded: Decoded, count: int) -> list[range | None]:
         parts.append(None if i in decoded.faults else range(start, start + found))
         start += found
     return parts
+
+
+def _last(batches: Sequence[RecordBatch], most: int) -> list[dict[str, Any]]:
+    filled = [batch for batch in batches if len(batch)][-most:]
+    return [row for batch in filled for row in batch.slice(max(0, len(batch) - most)).to_pylist()][-most:]
 
 
 def _with(batch: RecordBatch, name: str, column: Any) -> RecordBatch:

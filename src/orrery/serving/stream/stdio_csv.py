@@ -20,7 +20,7 @@ class CsvRecords:
     """
 
     def __init__(self) -> None:
-        self._lines = Lines()
+        self._lines = Lines(keep_empty=True)
         self._header: list[str] | None = None
         self._open: list[bytes] = []
         """Lines of a record whose quotes are not closed."""
@@ -29,6 +29,8 @@ class CsvRecords:
         """Whole records."""
         found = []
         for line in self._lines.cut(chunk):
+            if not self._open and not line.strip():
+                continue
             self._open.append(line)
             if sum(part.count(b'"') for part in self._open) % 2 == 0:
                 found += self._record()
@@ -37,7 +39,7 @@ class CsvRecords:
         return found
 
     def _record(self) -> list[bytes]:
-        text = b"\n".join(self._open)
+        text = b"\n".join(self._open).removesuffix(b"\r")
         self._open.clear()
         try:
             (cells,) = csv.reader(

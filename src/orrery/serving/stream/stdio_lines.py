@@ -26,7 +26,8 @@ class Lines:
     ([b'{"a": 1}'], [], [b'{"a": 2}'])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep_empty: bool = False) -> None:
+        self.keep_empty = keep_empty
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -38,9 +39,9 @@ class Lines:
             self._keep(part)
             found.append(self._taken())
         self._keep(rest)
-        if not chunk:
+        if not chunk and self._size:
             found.append(self._taken())
-        return [line for line in found if line.strip()]
+        return found if self.keep_empty else [line for line in found if line.strip()]
 
     def _keep(self, part: bytes) -> None:
         if self._size + len(part) > MOST_BYTES >= self._size:

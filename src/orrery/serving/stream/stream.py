@@ -167,6 +167,7 @@ class Stream:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            gc.unfreeze()
             self.close()
         if signal.SIGINT in received:
             raise KeyboardInterrupt
