@@ -18,8 +18,8 @@ from orrery.aggregate import RecordBatch
 from orrery.data.carried import Carried, back
 from orrery.data.sql import connect, first_line
 from orrery.data.sql_tables import check_names
-from orrery.data.steps import positions, union_of
-from orrery.data.windows import Event, Past, Value, Windows
+from orrery.data.steps import Map, Sql, positions, union_of
+from orrery.data.windows import Event, Past, Value, Windows, key_text
 from orrery.errors import SchemaError, SettingsError, listing
 
 _ROWS = 65_536
@@ -98,6 +98,20 @@ class WindowStep:
         return {"step": "windows", **self.windows.to_dict()}
 
 
+def windows_of(steps: Sequence[Any]) -> Windows | None:
+    """The windows of a table's steps, where its columns are what they gave: no query or function came after.
+
+    Raises SettingsError for a table to which windows were added twice.
+    """
+    found = [i for i, step in enumerate(steps) if isinstance(step, WindowStep)]
+    if len(found) > 1:
+        raise SettingsError("The table has windows twice.", hint="Give all of them to one windows().")
+    if not found or any(isinstance(step, Sql | Map) for step in steps[found[0] :]):
+        return None
+    windows: Windows = steps[found[0]].windows
+    return windows
+
+
 def check_types(windows: Windows, have: Any) -> None:
     """Whether columns of these Arrow types can be what the windows say. Raises SchemaError."""
     texts = windows.texts()
@@ -130,18 +144,6 @@ def _is_plain(kind: Any) -> bool:
         or pa.types.is_boolean(kind)
         or pa.types.is_null(kind)
     )
-
-
-def key_text(values: Sequence[object]) -> str | None:
-    """One text of the values that say whose an event is; None where one is missing.
-
-    >>> key_text(["4711", 3]), key_text(["4711", None])
-    ('4:4711,1:3', None)
-    """
-    if any(value is None for value in values):
-        return None
-    texts = [value if isinstance(value, str) else str(value) for value in values]
-    return ",".join(f"{len(text)}:{text}" for text in texts)
 
 
 def _numbered(batches: Iterator[RecordBatch], carried: Carried, windows: Windows) -> Iterator[RecordBatch]:

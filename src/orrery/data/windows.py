@@ -28,6 +28,7 @@ from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
 from orrery.errors import SettingsError
+from orrery.schema import Field, Kind
 from orrery.spec import Spec
 
 Value = float | str | None
@@ -79,6 +80,10 @@ class Window(Spec):
     def type(self) -> Any:
         """The Arrow type of the column that it adds."""
         return pa.int64() if self.how in ("count", "distinct") else pa.float64()
+
+    def told(self, value: Value) -> Any:
+        """An answer as Python has it in a row: counts are whole."""
+        return int(value) if value is not None and self.how in ("count", "distinct") else value
 
 
 class Windows(Spec):
@@ -136,6 +141,11 @@ class Windows(Spec):
                 hint="Give it twice, under two names.",
             )
         return frozenset(told)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The columns that are added, as a model reads them."""
+        return tuple(Field(name=w.name, type=str(w.type), kind=Kind.NUMBER) for w in self.windows)
 
     def looks(self, by: tuple[str, ...]) -> Looks:
         """The arithmetic of the windows of one key."""
@@ -228,6 +238,18 @@ class Past:
             self._ids -= {(time, name) for time, name, _ in self._events[:old] if name}
             del self._times[:old]
             del self._events[:old]
+
+
+def key_text(values: Sequence[object]) -> str | None:
+    """One text of the values that say whose an event is; None where one is missing.
+
+    >>> key_text(["4711", 3]), key_text(["4711", None])
+    ('4:4711,1:3', None)
+    """
+    if any(value is None for value in values):
+        return None
+    texts = [value if isinstance(value, str) else str(value) for value in values]
+    return ",".join(f"{len(text)}:{text}" for text in texts)
 
 
 def micros(text: str) -> int:

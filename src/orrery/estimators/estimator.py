@@ -48,7 +48,7 @@ class Estimator(Recipe):
     learner: Learner = Setting(default_factory=lambda: Learner.of({"kind": "auto"}))
     """How to learn: ``auto`` tries several kinds, ``network``, ``boosted``, ``linear``."""
     windows: Windows | None = None
-    """What happened before each event, which the model takes with it; by default that of ``table.windows``."""
+    """What happened before each event, which the model takes with it; by default the table's own."""
     weight: str | None = None
     """A column that says how much each row counts."""
     ignore: tuple[str, ...] = ()

@@ -36,7 +36,7 @@ class Predicts(Protocol):
 def take_example(model: Predicts, batch: pa.RecordBatch) -> pa.Table:
     """Up to 20 rows, evenly spaced over a batch, made small, and what the model says of them."""
     rows = np.unique(np.linspace(0, len(batch) - 1, min(ROWS, len(batch))).astype(np.int64))
-    fields = [model.signature.inputs[name] for name in model.signature.inputs.names]
+    fields = list(model.signature.whole.each())
     columns = [_small(field, batch.column(field.name).take(_places(rows))) for field in fields]
     schema = pa.schema([batch.schema.field(field.name).remove_metadata() for field in fields])
     small = pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -80,7 +80,7 @@ def check_example(example: pa.Table, signature: Signature) -> None:
     Raises ReplayError.
     """
     outputs = signature.outputs
-    expected = [(f.name, f.type) for f in signature.inputs.each()] + [(f.name, str(f.type)) for f in outputs]
+    expected = [(f.name, f.type) for f in signature.whole.each()] + [(f.name, str(f.type)) for f in outputs]
     found = [(field.name, str(field.type)) for field in example.schema]
     if [name for name, _ in found] != [name for name, _ in expected]:
         raise ReplayError(f"The example has the columns {listing(example.column_names)}, not the model's.")
@@ -97,7 +97,7 @@ def replay(model: Predicts) -> None:
     if kept is None or len(kept) == 0:
         return
     check_example(kept, model.signature)
-    inputs = kept.select(list(model.signature.inputs.names)).combine_chunks()
+    inputs = kept.select(list(model.signature.whole.names)).combine_chunks()
     try:
         again = pa.Table.from_batches([model.predict_batch(batch) for batch in inputs.to_batches()])
     except OrreryError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from orrery.data.table import Table
+from orrery.data.table import Table, read
 from orrery.errors import SchemaError, SettingsError
 from orrery.estimators.spark_frame import answer_frame, is_frame
 
@@ -41,12 +41,29 @@ def predict_as(model: Model, data: Any) -> Any:
 
 
 def _table(model: Model, table: Table) -> Table:
-    model.signature.check(table.schema.names)
-    return table.map(model.predict_batch)
+    signature = model.signature
+    signature.check(table.schema.names)
+    if not signature.lacks_windows(table.schema.names):
+        return table.map(model.predict_batch)
+    answered = with_windows(model, table).map(model.predict_batch)
+    return answered.select(*table.schema.names, *signature.outputs.names)
+
+
+def with_windows(model: Model, table: Table) -> Table:
+    """Rows with what happened before each of them, among these rows, where the model reads it."""
+    windows = model.signature.windows
+    if windows is None or not model.signature.lacks_windows(table.schema.names):
+        return table
+    settings = windows.to_dict() | {"windows": windows.windows}
+    if windows.arrival not in table.schema.names:
+        settings["arrival"] = ""  # rows of the past came in the order of their times, as far as is known
+    return table.windows(*settings.pop("windows"), **settings)
 
 
 def _arrow(model: Model, table: pa.Table) -> pa.Table:
     model.signature.check(table.schema.names)
+    if model.signature.lacks_windows(table.column_names):
+        return _table(model, read(table)).to_arrow()
     schema = model.signature.answered(table.schema)
     return pa.Table.from_batches([model.predict_batch(batch) for batch in table.to_batches()], schema)
 
@@ -79,8 +96,9 @@ def _polars(model: Model, frame: Any) -> Any:
 
 def _present(model: Model, names: Sequence[object]) -> list[str]:
     """The columns to hand over: those the model reads. Raises as ``Signature.check`` does."""
-    model.signature.check([str(name) for name in names])
-    return list(model.signature.inputs.names)
+    have = [str(name) for name in names]
+    model.signature.check(have)
+    return [name for name in model.signature.whole.names if name in have]
 
 
 def _rows(model: Model, rows: Sequence[Any]) -> list[dict[str, Any]]:
@@ -90,8 +108,9 @@ def _rows(model: Model, rows: Sequence[Any]) -> list[dict[str, Any]]:
             raise SettingsError(f"Row {i} is a {type(row).__name__}; each row is a dictionary.")
     if not rows:
         return []
-    columns = {name: [row.get(name) for row in rows] for name in model.signature.inputs.names}
     have = rows[0].keys() if len(rows) == 1 else dict.fromkeys(name for row in rows for name in row)
     model.signature.check(have)
+    wanted = model.signature.inputs if model.signature.lacks_windows(have) else model.signature.whole
+    columns = {name: [row.get(name) for row in rows] for name in wanted.names}
     answers = model.predict_values(columns, len(rows))
     return [{**row, **answer} for row, answer in zip(rows, answers, strict=True)]

@@ -25,6 +25,7 @@ from orrery.estimators.signature import Signature
 from orrery.estimators.spark_frame import register as spark_function
 from orrery.evaluation.report import Report
 from orrery.features.feature import Encoded, Output, Role
+from orrery.features.past import look_back
 from orrery.features.plan import FeaturePlan
 from orrery.learners.learner import Predictor
 
@@ -118,15 +119,23 @@ class Model:
     """``model.register(session, "predict")``: a function of SQL in a Spark session."""
 
     def predict_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A record batch with its predictions beside it."""
+        """A record batch with its predictions beside it. Its windows know of the batch's own rows only."""
         self.signature.check(batch.schema.names)
+        if self.signature.lacks_windows(batch.schema.names):
+            (answered,) = predict_as(self, pa.Table.from_batches([batch])).combine_chunks().to_batches()
+            return cast("pa.RecordBatch", answered)
         columns = answer_columns(self.signature.target, self.scores(batch))
         return pa.RecordBatch.from_arrays(
             [*batch.columns, *columns], schema=self.signature.answered(batch.schema)
         )
 
     def predict_values(self, columns: Mapping[str, Sequence[object]], rows: int) -> list[dict[str, Any]]:
-        """The answers alone, from Python values column by column: the quick way for one row."""
+        """The answers alone, from Python values column by column: the quick way for one row.
+
+        Windows that the columns do not bring know of these rows only.
+        """
+        if self.signature.windows is not None and self.signature.lacks_windows(columns):
+            columns = {**columns, **look_back(self.signature.windows, columns, rows)}
         step = self._rows_at_a_time
         answers: list[dict[str, Any]] = []
         for low in range(0, rows, step):

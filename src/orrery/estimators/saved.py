@@ -105,12 +105,12 @@ def read_model(place: str | Path) -> Parts:
     with hostile(path):
         signature = Signature.from_dict(card["signature"])
         _check_target(signature.target)
-        signature.inputs.arrow()  # every type is one that there is
+        signature.whole.arrow()  # every type is one that there is
         example = read_arrow(files.pop(EXAMPLE), EXAMPLE, shared=True) if EXAMPLE in files else None
         if example is not None:
             check_example(example, signature)
         plan = FeaturePlan.from_arrow(read_arrow(files.pop(FEATURES), FEATURES))
-        if not set(plan.inputs) <= set(signature.inputs.names):
+        if not set(plan.inputs) <= set(signature.whole.names):
             raise ModelFormatError(f"{FEATURES} reads other columns than {CARD} lists.")
         for name, content in files.items():
             if name.endswith(".arrow"):

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from orrery.data.table import Table, read
 from orrery.errors import SettingsError, UnknownColumnError
+from orrery.estimators.faces import with_windows
 from orrery.evaluation.report import Outcome, Report, evaluate
 from orrery.features.forms import Form, lift
 from orrery.features.target import Target
@@ -25,7 +26,7 @@ RESERVED = ("truth", "scores", "weight")
 
 def evaluate_on(model: Model, data: Any, by: str | Sequence[str] | None) -> Report:
     """The report on some rows. The model remembers its headline figures and which rows they are of."""
-    table = data if isinstance(data, Table) else read(data)
+    table = with_windows(model, data if isinstance(data, Table) else read(data))
     target = model.signature.target
     slices = [by] if isinstance(by, str) else list(by or ())
     for name in (target.name, *model.signature.inputs.names, *slices):
@@ -63,7 +64,7 @@ def _scored(
     target = model.signature.target
     keys = [n for n, kind in model.settings.get("kinds", {}).items() if kind == "key" and n in table.schema]
     read_also = [target.name, *slices, *keys, *([weight] if weight else [])]
-    columns = list(dict.fromkeys([*model.signature.inputs.names, *read_also]))
+    columns = list(dict.fromkeys([*model.signature.whole.names, *read_also]))
     for batch in table.batches(columns=columns):
         scores = model.scores(batch)
         width = scores.shape[1]

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from orrery.data.windows import Windows
 from orrery.errors import SchemaError, SettingsError, UnknownColumnError, listing
 from orrery.estimators.answer import answer_fields
 from orrery.features.target import Target
@@ -24,12 +25,34 @@ class Signature(Spec):
     """
 
     inputs: Schema
+    """What a row must have."""
     target: Target
+    windows: Windows | None = None
+    """What happened before, which the model reads too: computed where a row does not bring it."""
 
     @cached_property
     def outputs(self) -> pa.Schema:
         """The Arrow fields that a prediction adds to its row."""
         return pa.schema(answer_fields(self.target))
+
+    @cached_property
+    def whole(self) -> Schema:
+        """The inputs, and the columns of the windows."""
+        if self.windows is None:
+            return self.inputs
+        return Schema(fields=(*self.inputs.each(), *self.windows.fields))
+
+    def lacks_windows(self, columns: Collection[str]) -> bool:
+        """Whether what happened before must be computed. Raises SchemaError where rows bring some of it."""
+        names = self.windows.names if self.windows is not None else ()
+        have = [name for name in names if name in columns]
+        if have and len(have) < len(names):
+            lack = [name for name in names if name not in columns]
+            raise SchemaError(
+                f"The rows have the windows {listing(have)}, and lack {listing(lack)}.",
+                hint="Bring all of them, or none: then they are computed.",
+            )
+        return len(have) < len(names)
 
     @cached_property
     def _needed(self) -> frozenset[str]:

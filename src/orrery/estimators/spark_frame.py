@@ -95,6 +95,11 @@ def _check(model: Model, frame: Any, added: Sequence[str]) -> None:
             hint="Rename or leave out these columns first.",
         )
     model.signature.check([name for name in names if name not in model.signature.outputs.names])
+    if model.signature.lacks_windows(names):
+        raise SchemaError(
+            "The model reads windows, what happened before each event, and the frame does not have them.",
+            hint="Compute them first: model.predict(ory.read(frame)).",
+        )
 
 
 # --- the model on its way

@@ -120,7 +120,7 @@ def arguments(model: Model, rows: tuple[Any, ...], columns: Mapping[str, Any]) -
 
 def inputs_of(model: Model, given: Mapping[str, Any]) -> RecordBatch:
     """The columns that the model reads, as it knows them: Spark's vectors become lists."""
-    names = model.signature.inputs.names
+    names = model.signature.whole.names
     if missing := [name for name in names if name not in given]:
         raise SchemaError(
             f"The model needs the columns {listing(names)}; the rows have {listing(given)}, and lack "

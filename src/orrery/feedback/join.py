@@ -133,7 +133,7 @@ def _flat(table: pa.Table, model: Model, path: Path) -> pa.Table:
     """One file's predictions, with a column for each that the champion reads; what it lacks is missing."""
     inputs, output = table.column("inputs").combine_chunks(), table.column("output").combine_chunks()
     columns: dict[str, Any] = {ours: table.column(kept) for kept, ours in NAMES.items()}
-    wanted = model.signature.inputs.arrow()
+    wanted = model.signature.whole.arrow()
     for holder, fields in ((inputs, wanted), (output, model.signature.outputs)):
         for field in fields:
             columns[field.name] = _member(holder, field, path)

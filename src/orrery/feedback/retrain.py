@@ -42,7 +42,7 @@ def retrain(
     version, champion = champion_of(name)
     champion.trusted |= trust
     old = table if table is not None else old_rows(name, champion)
-    columns = [*champion.signature.inputs.names, champion.signature.target.name]
+    columns = [*champion.signature.whole.names, champion.signature.target.name]
     fresh = new if new is not None else feedback(name)
     weight = champion.estimator.weight
     if weight is not None:

@@ -48,7 +48,7 @@ def predictions_table(group: Sequence[Answered]) -> pa.Table:
     times = [answered.time_us for answered in group for _ in answered.ids]
     unfit: dict[int, dict[str, Any]] = {}
     inputs, fields = [], []
-    for field in first.signature.inputs.each():
+    for field in first.signature.whole.each():
         values = [v for answered in group for v in answered.columns[field.name]]
         kind = parse_type(field.type)
         column, misfits = _typed(values, kind)
