@@ -99,7 +99,8 @@ class Route:
     @property
     def refused(self) -> dict[int, str]:
         """Versions that were not let in, and why."""
-        return self._versions.refused
+        refused = list(self._versions.refused.items())
+        return {number: why for (name, number, _), why in refused if self._url and name == self._url.name}
 
     @property
     def size_bytes(self) -> int:

@@ -36,7 +36,7 @@ class Versions:
         self.opener = opener
         self.told = told
         """Called when a version was opened or refused, on the thread that opened it."""
-        self.refused: dict[int, str] = {}
+        self.refused: dict[Identity, str] = {}
         """Versions that were not let in, and why."""
         self._lives: dict[Identity, Live] = {}
         self._tried_s: dict[Identity, float] = {}
@@ -90,10 +90,10 @@ class Versions:
             live = self.opener(version)
         except Exception as error:  # whatever is wrong with the new one, the old ones answer
             self._tried_s[identity_of(version)] = time.monotonic()
-            self.refused[version.version] = str(error)
+            self.refused[identity_of(version)] = str(error)
             _log.error("%s was not let in: %s", version.url, error)
         else:
-            self.refused.pop(version.version, None)
+            self.refused.pop(identity_of(version), None)
             self._lives[identity_of(version)] = live
         self.told()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,35 @@ def test_rows_of_a_divided_request_that_are_wrong_are_named_as_the_caller_counts
     rows[13]["x"] = "many"
     said = client.post(PREDICT, json={"rows": rows})
     assert (said.status_code, said.json()["pointer"]) == (400, "/rows/13/x")
+
+
+def test_tensors_of_two_labels_are_never_mixed(registry: FolderRegistry, tmp_path: Path) -> None:
+    rows = [{"x": float(i), "y": ["no", "yes", "perhaps"][i % 3]} for i in range(60)]
+    fourth = registry.publish(ory.fit(rows, "y", learner="linear").save(tmp_path / "three"), "m").version
+    registry.reroute("m", Routing(arms=(Arm(to=fourth, share=0.5),), by="id"))
+    with (
+        serve("models:/m", port=0, wait=False, record=False) as service,
+        httpx.Client(base_url=service.url, timeout=60) as client,
+    ):
+        told = client.post(PREDICT, json={"rows": [{"id": str(i), "x": 1.0} for i in range(20)]}).json()
+        assert {row["version"]: len(row["probabilities"]) for row in told["rows"]} == {1: 2, fourth: 3}
+        names = {"name": "id", "shape": [20], "datatype": "BYTES", "data": [str(i) for i in range(20)]}
+        tensor = {"name": "x", "shape": [20], "datatype": "FP64", "data": [1.0] * 20}
+        said = client.post("/v2/models/m/infer", json={"inputs": [tensor, names]}).json()
+        assert (said["model_version"], said["outputs"][2]["shape"]) == ("1", [20, 2])
+
+
+def test_a_model_that_hangs_does_not_keep_the_service_from_ending(
+    registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = serve("models:/m", port=0, wait=False, record=False, limits=Limits(drain_s=1))
+    running, go_on = hang(service.route.live, monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, service.url + PREDICT, json={"rows": [{"x": 1.0}]}, timeout=60)
+        assert running.wait(30)
+        closing = threading.Thread(target=service.close)
+        closing.start()
+        closing.join(60)
+        assert not closing.is_alive()
+        go_on.set()
+        assert asked.exception() is not None or asked.result().status_code >= 500

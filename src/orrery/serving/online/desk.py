@@ -12,9 +12,10 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from orrery.errors import BadRowError, ModelNotFoundError
+from orrery.errors import BadRowError, ModelNotFoundError, ServingError
 from orrery.estimators.signature import Signature
 from orrery.features.forms import as_text
+from orrery.features.target import Target
 from orrery.serving.lineup import Lineup, Live
 from orrery.serving.online.answering import Answerer, Asked
 from orrery.serving.online.batcher import Answers
@@ -127,6 +128,8 @@ class Desk:
             work = (self._part(lineup, each, rows, question, signature, seat) for each, rows in groups)
             found = await asyncio.gather(*work, return_exceptions=True)
             reply = _together(len(question.ids), [rows for _, rows in groups], found)
+            if not question.mixed and not _are_alike(reply.by or ()):
+                raise ServingError("The rows were answered by versions with different labels.")
         else:
             asked = Asked(question, signature, seat)
             reply = Reply(*await self.answerer.answer(lineup, groups[0][0] if groups else live, asked))
@@ -179,7 +182,20 @@ def _divided(lineup: Lineup, live: Live, question: Question) -> list[tuple[Live,
     for row, key in enumerate(keys or ()):
         chosen = lineup.main if key is None else lineup.of_key(as_text(key))
         groups.setdefault(id(chosen), (chosen, []))[1].append(row)
+    if not question.mixed and not _are_alike([chosen for chosen, _ in groups.values()]):
+        return []  # the main version answers all: no tensor holds labels of two kinds
     return list(groups.values())
+
+
+def _are_alike(lives: Sequence[Live]) -> bool:
+    """Whether the answers of versions fit into one table."""
+    runners = {id(live.runner): live.runner for live in lives}
+    targets = [runner.signature.target for runner in runners.values()]
+    return all(_shape_of(t) == _shape_of(targets[0]) for t in targets)
+
+
+def _shape_of(target: Target) -> tuple[object, ...]:
+    return target.kind, target.type, target.labels, target.width
 
 
 def _rows(question: Question, rows: Sequence[int]) -> Question:

@@ -21,6 +21,8 @@ class Question:
     record: bool = True
     beside: Callable[[str], Sequence[object]] | None = None
     """The values of a column that the version does not read, for a route that splits by it."""
+    mixed: bool = False
+    """Whether its face can tell answers whose labels differ from row to row; tensors cannot."""
     again: Callable[[Signature], Columns] | None = None
     """The same rows as another version reads them, for one whose columns differ."""
 

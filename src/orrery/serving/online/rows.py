@@ -24,6 +24,7 @@ from starlette.responses import Response
 from orrery.errors import BadRequestError, BadRowError, TooLargeError, listing
 from orrery.estimators.signature import Signature
 from orrery.schema import Field
+from orrery.serving.online import arrow
 from orrery.serving.online.body import check_values, kind_of, read_body, read_object
 from orrery.serving.online.desk import Desk, Question, Reply, Seat, aside
 from orrery.serving.online.problem import pointer_to
@@ -39,6 +40,8 @@ async def predict(desk: Desk, request: Request) -> Response:
     signature = live.runner.signature
     with desk.seat(request) as seat:
         body = await read_body(request, seat)
+        if arrow.is_arrow(request):
+            return await arrow.predict(desk, live, body, seat)
         if request.headers.get("content-type", "").lower().startswith("multipart/"):
             check_values(body, desk.limits.values)
             rows, record = await _form_rows(request, body, signature), True
@@ -57,6 +60,7 @@ def question_of(rows: list[dict[str, Any]], record: bool, signature: Signature) 
         ids_of(rows),
         record,
         beside=lambda name: [row.get(name) for row in rows],
+        mixed=True,
         again=partial(columns_of, rows),
     )
 
