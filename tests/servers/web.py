@@ -6,7 +6,7 @@ import base64
 import hashlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +22,8 @@ class Web:
     login: str | None = None
     ranges: bool = True
     sent: int = 0
+    bad: Callable[[int], str] = lambda sent: ""
+    """Of how many bytes were sent so far, how the next answer breaks half way: ``cut`` or ``silent``."""
 
     @property
     def url(self) -> str:
@@ -32,6 +34,8 @@ class Web:
 @contextmanager
 def web() -> Iterator[Web]:
     """A web server for as long as the block runs."""
+
+    over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -62,9 +66,13 @@ def web() -> Iterator[Web]:
                 self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
             self.end_headers()
             if with_body:
+                how = site.bad(site.sent)
                 site.sent += len(body)
                 with suppress(OSError):
-                    self.wfile.write(body)
+                    self.wfile.write(body[: len(body) // 2] if how else body)
+                if how == "silent":
+                    over.wait()
+                self.close_connection = self.close_connection or bool(how)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -82,6 +90,7 @@ def web() -> Iterator[Web]:
         try:
             yield site
         finally:
+            over.set()
             server.shutdown()
             thread.join()
 

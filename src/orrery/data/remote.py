@@ -97,7 +97,7 @@ def system_of(path: str) -> tuple[Any, str]:
         limits = {"connect_timeout": _TIMEOUT_S, "read_timeout": _TIMEOUT_S, "retries": {"max_attempts": 3}}
         options = {"use_listings_cache": False, "default_block_size": _BLOCK_BYTES, "config_kwargs": limits}
     elif scheme in ("http", "https"):
-        options = {"use_listings_cache": False}
+        options = {"use_listings_cache": False, "client_kwargs": {"timeout": _patience()}}
     elif scheme in _HDFS:
         # Not kept for the next: a session of requests may not be shared by threads.
         options = {"use_https": scheme == "swebhdfs", "skip_instance_cache": True}
@@ -108,11 +108,19 @@ def system_of(path: str) -> tuple[Any, str]:
             hint="Use webhdfs://HOST:PORT/PATH, with the name node's HTTP port (dfs.namenode.http-address).",
         )
     if named := _NAMED.search(path):
-        options |= _credentials(scheme, address, named[1])
+        found = _credentials(scheme, address, named[1])
+        kept = {**options.get("client_kwargs", {}), **found.get("client_kwargs", {})}
+        options |= found | ({"client_kwargs": kept} if kept else {})
     system, inner = fsspec.core.url_to_fs(address, **options)
     if scheme in _HDFS and "password" in options:
         system.session.auth = _only_to(system.url, options["user"], options["password"])
     return system, inner
+
+
+def _patience() -> Any:
+    """For a web server: no limit on how long a large file takes, but on every silence."""
+    limits = require("aiohttp", "Reading http://").ClientTimeout
+    return limits(total=None, sock_connect=_TIMEOUT_S, sock_read=_TIMEOUT_S)
 
 
 def _only_to(server: str, *login: str) -> Callable[[Any], Any]:

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.servers.s3 import KEY, S3, SECRET
-from tests.servers.web import counted, web
+from tests.servers.web import Web, counted, web
 
+from orrery.data import remote
 from orrery.data.table import Table, read
 from orrery.errors import OrreryError, SettingsError, SourceError
 
@@ -199,3 +200,57 @@ def test_a_password_of_hdfs_is_not_sent_on_to_another_server(monkeypatch: pytest
             server.shutdown()
             server.server_close()
     assert logins == {"name": {"Basic YW5uOnNlY3JldA=="}, "data": {None}}
+
+
+MANY = 200_000
+LINES = b"a,b\n" + b"".join(b"%d,%0100d\n" % (i, i) for i in range(MANY))
+
+
+def served(site: Web, form: str) -> str:
+    """The address of some megabytes, which take several answers."""
+    if form == "csv":
+        site.files["/x.csv"] = LINES
+    else:
+        table = pa.table({"a": range(MANY), "b": [f"{i:0100}" for i in range(MANY)]})
+        pq.write_table(table, "x.parquet", row_group_size=20_000, compression="none")
+        site.files["/x.parquet"] = Path("x.parquet").read_bytes()
+    return f"{site.url}/x.{form}"
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("how", ["cut", "silent"])
+def test_a_web_server_that_breaks_off_half_way_is_told(
+    form: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_TIMEOUT_S", 2)
+    with web() as site:
+        place = served(site, form)
+        table = read(place)
+        assert table.schema.names == ("a", "b")
+        begun = site.sent
+        site.bad = lambda sent: how if sent > begun + 500_000 else ""
+        seen: list[int] = []
+        with pytest.raises(SourceError, match=rf"x\.{form}"):
+            seen.extend(n for batch in table.batches(1000) for n in batch.column(0).to_pylist())
+        assert seen == list(range(len(seen)))
+        site.bad = lambda sent: ""
+        assert sum(row["a"] for row in read(place).to_rows()) == MANY * (MANY - 1) // 2
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("how", ["other", "shorter"])
+def test_a_web_file_that_changes_between_two_answers_is_told(form: str, how: str) -> None:
+    with web() as site:
+        table = read(served(site, form))
+        assert table.schema.names == ("a", "b")
+        path, begun = f"/x.{form}", site.sent
+
+        def change(sent: int) -> str:
+            if sent > begun + 500_000:
+                data = site.files[path]
+                site.files[path] = data[: len(data) // 2] if how == "shorter" else data[:-5] + b"1234\n"
+            return ""
+
+        site.bad = change
+        with pytest.raises(SourceError, match=rf"x\.{form}"):
+            table.to_rows()

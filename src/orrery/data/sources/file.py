@@ -86,11 +86,14 @@ def version_of(where: Mapping[str, Any]) -> files.State | None:
 def steady(partition: Partition, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
     """The batches of a part, for as long as its file stays the version that it was. Raises SourceError.
 
-    A file elsewhere is looked at when it is opened; one of this machine before every batch and at the end.
+    A file elsewhere is looked at when it is opened, and at the end; S3 is asked for the version itself. One
+    of this machine is looked at before every batch and at the end.
     """
     path, before = str(partition.where["path"]), version_of(partition.where)
     if before is None or not files.is_local(path):
         yield from batches
+        if before is not None and not path.startswith(("s3://", "s3a://")):
+            files.unchanged(path, before, files.state(path))
         return
     try:
         for batch in batches:
