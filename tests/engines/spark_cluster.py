@@ -99,7 +99,7 @@ def equal(spark: Any, engine: Spark) -> float:
     return float(abs(there - here).max())
 
 
-def net(worker: Any) -> dict[str, Any]:
+def net(worker: Any, pause_s: float = 0.02) -> dict[str, Any]:
     """A network by hand: sums of all rows it saw, and its weights at the end."""
     from torch.nn.parallel import DistributedDataParallel
 
@@ -122,7 +122,7 @@ def net(worker: Any) -> dict[str, Any]:
             optimizer.step()
             seen += len(y)
             worker.report(epoch=epoch, pid=os.getpid())
-            time.sleep(0.02)
+            time.sleep(pause_s)
         worker.save({**module.state_dict(), "seen": seen})
     return {"seen": seen, "weights": module.weight.detach().ravel().tolist()}
 

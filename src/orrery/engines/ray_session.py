@@ -192,12 +192,19 @@ def told(error: BaseException) -> OrreryError:
             f"The machines of Ray cannot import {missing.group(1)!r}.",
             hint="Install orrery-ml in their Python, or name it in the runtime_env of ray.init.",
         )
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    found = RayError(f"Ray: {type(cause).__name__}: {(lines or ['it says nothing'])[0]:.500}")
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()] or ["it says nothing"]
+    said = lines[0] if len(lines) == 1 or not lines[0].endswith(":") else f"{lines[0]} {lines[-1]}"
+    found = RayError(f"Ray: {type(cause).__name__}: {said:.500}")
+    if isinstance(cause, ConnectionError):
+        found.hint = _VERSIONS
     found.lost = bool(_LOST & {kind.__name__ for kind in type(error).__mro__})
     return found
 
 
+_VERSIONS = (
+    "This program needs the cluster's versions of Ray and Python; and where it asks for a token, "
+    "RAY_AUTH_MODE=token with RAY_AUTH_TOKEN."
+)
 _LOST = {
     "WorkerCrashedError",
     "NodeDiedError",

@@ -13,6 +13,8 @@ import pyarrow as pa
 from orrery.data.source import Partition
 from orrery.data.sources.memory import plain_strings, unaddressed
 from orrery.data.sources.plain import PlainSource, bare
+from orrery.errors import SourceError
+from orrery.extras import require
 from orrery.schema import Field, Kind, Schema
 
 
@@ -66,13 +68,24 @@ def stored(block: Any, columns: Any) -> Any:
     return _plain(block).select(columns.names).cast(columns)
 
 
+def _check_inside() -> None:
+    """Ray runs data sets for programs on machines of its cluster only."""
+    if require("ray", "Reading a data set of Ray").util.client.ray.is_connected():
+        raise SourceError(
+            "A data set of Ray cannot be read through ray://.",
+            hint="Run this program on a machine of the cluster (ray job submit), or read the files or tables "
+            "that the data set is made of.",
+        )
+
+
 def _plain(block: Any) -> Any:
     return plain_strings(pa.table([_stored(c) for c in block.columns], names=block.column_names))
 
 
 @contextmanager
 def quiet(dataset: Any, *, ordered: bool = False) -> Iterator[None]:
-    """No bars and no reports of Ray's; blocks in their order, where it counts."""
+    """No bars and no reports of Ray's; blocks in their order, where it counts. Raises SourceError."""
+    _check_inside()
     context, logger = dataset.context, logging.getLogger("ray.data")
     options, level = context.execution_options, logger.level
     before = context.enable_progress_bars, context.print_on_execution_start, options.preserve_order
