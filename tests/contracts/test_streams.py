@@ -174,7 +174,7 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing(bench: Bench, tall: Pat
 def scorer(bench: Bench, model: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """The command line, as a process of its own."""
     command = [sys.executable, "-m", "orrery.cli.main", "stream", bench.source, str(model), bench.to]
-    more = getattr(bench, "words", list)()
+    more: list[str] = getattr(bench, "words", list)()
     process = subprocess.Popen(
         [*command, *more, *options], env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE
     )

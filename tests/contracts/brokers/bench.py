@@ -43,7 +43,8 @@ class Bench(Protocol):
 
 def started(bench: Bench, model: Any, **options: Any) -> Stream:
     """What most benches' ``stream`` does."""
-    return ory.stream(bench.source, model, bench.to, wait=False, **options)
+    made: Stream = ory.stream(bench.source, model, bench.to, wait=False, **options)
+    return made
 
 
 def wait_for(condition: Callable[[], bool], what: str, within_s: float = 120.0) -> None:

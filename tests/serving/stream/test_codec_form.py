@@ -22,7 +22,7 @@ from orrery.serving.stream.broker import Message, Wiring
 from orrery.serving.stream.codec_form import CodecForm
 from orrery.serving.stream.form import Scored, form_of
 
-RECORD = {
+RECORD: dict[str, Any] = {
     "type": "record",
     "name": "person",
     "fields": [
@@ -49,7 +49,8 @@ def avro(row: dict[str, Any], schema: Any = RECORD) -> bytes:
 
 
 def batch_of(rows: list[dict[str, Any]]) -> bytes:
-    schema = pa.schema({"height": pa.float64(), "city": pa.string(), "n": pa.int64()})
+    columns: list[Any] = [("height", pa.float64()), ("city", pa.string()), ("n", pa.int64())]
+    schema = pa.schema(columns)
     (text,) = arrow_payload.encode(pa.RecordBatch.from_pylist(rows, schema))
     return text
 
@@ -74,7 +75,7 @@ def test_arrow_messages_hold_any_number_of_rows(tall: ory.Model) -> None:
     texts = [batch_of(ROWS[:3]), b"rubbish", batch_of([]), batch_of(ROWS[3:])]
     found = scored(tall, texts, tagged=True, payload="arrow")
     assert list(found.faults) == [1]
-    opened = [pa.ipc.open_stream(found.values[i][0]).read_all().to_pylist() for i in (0, 2, 3)]
+    opened = [pa.ipc.open_stream(found.values[i][0] or b"").read_all().to_pylist() for i in (0, 2, 3)]
     assert [len(rows) for rows in opened] == [3, 0, 1]
     bare = [{k: v for k, v in row.items() if k[0] != "_"} for rows in opened for row in rows]
     assert bare == tall.predict(ROWS)
@@ -97,15 +98,15 @@ def test_protobuf_is_answered_in_json(tall: ory.Model, tmp_path: Path) -> None:
     codec = payload_of(payload).codec("t", list)
     texts = codec.encode(pa.RecordBatch.from_pylist(rows, codec.schema))
     found = scored(tall, [*texts, b"\xff"], payload=payload)
-    assert [json.loads(found.values[i][0]) for i in range(4)] == tall.predict(rows)
+    assert [json.loads(found.values[i][0] or b"") for i in range(4)] == tall.predict(rows)
     assert list(found.faults) == [4]
 
 
 def test_a_row_that_the_model_cannot_read_is_its_messages_fault(tall: ory.Model) -> None:
-    strange = {**RECORD, "fields": [{"name": "height", "type": "string"}, *RECORD["fields"][1:]]}  # type: ignore[misc]
+    strange = {**RECORD, "fields": [{"name": "height", "type": "string"}, *RECORD["fields"][1:]]}
     texts = [avro({**ROWS[0], "height": text}, strange) for text in ("150", "high", "180.5")]
     found = scored(tall, texts, payload={"kind": "avro", "avsc": strange}, to_payload="json")
-    assert [json.loads(found.values[i][0])["prediction"] for i in (0, 2)] == ["no", "yes"]
+    assert [json.loads(found.values[i][0] or b"")["prediction"] for i in (0, 2)] == ["no", "yes"]
     assert list(found.faults) == [1]
     assert "'high'" in found.faults[1].reason
 
@@ -113,7 +114,7 @@ def test_a_row_that_the_model_cannot_read_is_its_messages_fault(tall: ory.Model)
 def test_json_may_be_answered_in_arrow_and_arrow_in_nothing_else(tall: ory.Model) -> None:
     texts = [json.dumps(row).encode() for row in ROWS]
     found = scored(tall, texts, payload="json", to_payload="arrow")
-    rows = [pa.ipc.open_stream(value).read_all().to_pylist() for (value,) in found.values]
+    rows = [pa.ipc.open_stream(value or b"").read_all().to_pylist() for (value,) in found.values]
     assert [row for one in rows for row in one] == tall.predict(ROWS)
     with pytest.raises(SettingsError, match="many rows"):
         scored(tall, [], payload="arrow", to_payload="json")

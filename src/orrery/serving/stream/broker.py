@@ -138,7 +138,7 @@ class Wiring(Spec):
     dead_letter: str = ""
     """A topic of the outbox's broker, for messages that cannot be answered. Each broker has a default."""
     guarantee: Literal["at-least-once", "exactly-once"] = "at-least-once"
-    max_wait_s: float = Field(0.1, ge=0)
+    max_wait_s: float = Field(default=0.1, ge=0)
     """Under load, for how long answers may be sent together. A message that comes alone waits for nothing."""
-    poll_s: float = Field(0.2, gt=0)
+    poll_s: float = Field(default=0.2, gt=0)
     """How often an idle stream looks whether it should end."""

@@ -162,7 +162,7 @@ def _named_by_map(batch: RecordBatch) -> RecordBatch:
     shares: Any = batch.column(at)
     names = [field.name for field in shares.type]
     table = np.column_stack([shares.field(i).to_numpy(zero_copy_only=False) for i in range(len(names))])
-    offsets = pa.array(np.arange(len(batch) + 1) * len(names), pa.int32())
+    offsets: Any = pa.array(np.arange(len(batch) + 1) * len(names), pa.int32())
     keys = pa.array(names * len(batch), pa.string())
     maps = pa.MapArray.from_arrays(offsets, keys, pa.array(table.ravel()))
     return batch.set_column(at, "probabilities", maps)

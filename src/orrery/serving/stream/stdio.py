@@ -44,7 +44,7 @@ class PipeInbox:
     def take(self, most: int, wait_s: float) -> list[Message] | None:
         """The records that are there."""
         self._fill(most, wait_s)
-        found = []
+        found: list[Message] = []
         while self._ready and len(found) < most:
             self._number += 1
             found.append(Message(self._ready.popleft(), f"{self.name}/{self._number}"))
@@ -86,8 +86,9 @@ class ArrowInbox(PipeInbox):
             return None
         if not select.select([self.fd], [], [], wait_s)[0]:
             return []
+        file: Any = _Whole(self.fd)
         try:
-            self._stream = self._stream or pa.ipc.open_stream(pa.PythonFile(_Whole(self.fd), "r"))
+            self._stream = self._stream or pa.ipc.open_stream(pa.PythonFile(file, "r"))
             batch = self._stream.read_next_batch()
         except StopIteration:
             self._is_over = True
@@ -215,6 +216,7 @@ def _lasting(said: str) -> BrokerError:
     return error
 
 
+_WRITERS: dict[str, Callable[[], Writer]] = {"arrow": ArrowWriter, "csv": CsvWriter}
 _KINDS = ("json", "csv", "arrow", "text")
 
 
@@ -229,8 +231,7 @@ def inbox(place: str, wiring: Wiring) -> PipeInbox:
 def outbox(place: str, wiring: Wiring) -> PipeOutbox:
     """An outbox on standard output."""
     kind = _kind(wiring.to_payload or wiring.payload)
-    writer: Writer = {"arrow": ArrowWriter, "csv": CsvWriter}.get(kind, JsonLines)()
-    return PipeOutbox(sys.stdout.fileno(), sys.stderr.fileno(), writer)
+    return PipeOutbox(sys.stdout.fileno(), sys.stderr.fileno(), _WRITERS.get(kind, JsonLines)())
 
 
 def _kind(payload: str | dict[str, Any]) -> str:
