@@ -13,7 +13,18 @@ from starlette.responses import Response
 from starlette.routing import Route as Path
 
 from orrery.errors import BadRequestError, OrreryError, UnknownPathError
-from orrery.serving.online import infer, manage, metrics, oip, outcomes, page, rows
+from orrery.serving.online import (
+    infer,
+    invocations,
+    manage,
+    metrics,
+    oip,
+    openapi,
+    outcomes,
+    page,
+    rows,
+    stats,
+)
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.problem import Said, failed, oip_error, problem
 from orrery.serving.online.quick import Quick
@@ -41,6 +52,11 @@ def app_of(desk: Desk) -> Quick:
         _path("PUT", "/v1/models/{name}/route", manage.reroute, desk),
         _path("POST", "/v1/models/{name}:predict", rows.predict, desk),
         _path("POST", "/v1/models/{name}:outcomes", outcomes.take, desk),
+        _path("POST", "/invocations", invocations.invoke, desk),
+        _path("GET", "/ping", invocations.ping, desk),
+        _path("GET", "/health", invocations.ping, desk),
+        _path("GET", "/version", invocations.version, desk),
+        _path("GET", "/openapi.json", openapi.document, desk),
         _path("GET", "/v1/models", page.models, desk),
         _path("GET", "/v1/models/{name}", page.model, desk),
         _path("GET", "/", page.page, desk),
@@ -51,6 +67,7 @@ def app_of(desk: Desk) -> Quick:
             _path("GET", place, oip.metadata, desk),
             _path("GET", f"{place}/ready", oip.ready, desk),
             _path("GET", f"{place}/config", oip.config, desk),
+            _path("GET", f"{place}/stats", stats.statistics, desk),
             _path("POST", f"{place}/infer", infer.infer, desk),
         ]
     return Quick(desk, Starlette(routes=paths, exception_handlers={HTTPException: _no_such_path}))

@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 from starlette.requests import Request
 
 from orrery.errors import BadRequestError, TooLargeError
@@ -54,9 +55,11 @@ async def _arrived(request: Request, seat: Seat, limit: int) -> bytes:
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:
     """A compressed body, unpacked as far as ``limit`` bytes."""
+    if encoding == "zstd":
+        return _unpack_zstd(body, limit)
     if encoding not in _WINDOW:
         raise BadRequestError(
-            f"The body's Content-Encoding is {encoding!r:.40}; the service reads gzip and deflate."
+            f"The body's Content-Encoding is {encoding!r:.40}; the service reads gzip, deflate and zstd."
         )
     stream = zlib.decompressobj(_WINDOW[encoding])
     try:
@@ -67,6 +70,17 @@ def unpack(body: bytes, encoding: str, limit: int) -> bytes:
         raise _too_large(limit)
     if not stream.eof or stream.unused_data:
         raise BadRequestError(f"The body is cut short, or has more behind its {encoding} data.")
+    return unpacked
+
+
+def _unpack_zstd(body: bytes, limit: int) -> bytes:
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(body), "zstd") as stream:
+            unpacked: bytes = stream.read(limit + 1)
+    except (pa.ArrowException, OSError) as error:
+        raise BadRequestError(f"The body is not zstd: {str(error)[:200]}.") from None
+    if len(unpacked) > limit:
+        raise _too_large(limit)
     return unpacked
 
 

@@ -39,6 +39,7 @@ _OPTIONS = frozenset(
         b"x-request-timeout-ms",
     )
 )
+_OTHER = (b"multipart/", b"application/vnd.apache.arrow")  # bodies that are not JSON
 _INFER, _INFER_END = "/v2/models/", "/infer"
 _PREDICT, _PREDICT_END = "/v1/models/", ":predict"
 
@@ -175,7 +176,7 @@ def _path(scope: Scope) -> _Path | None:
     if "/" in found.name:
         return None
     for name, value in scope["headers"]:
-        if name in _OPTIONS or (name == b"content-type" and value.startswith(b"multipart/")):
+        if name in _OPTIONS or (name == b"content-type" and value.lower().startswith(_OTHER)):
             return None
         if name == b"accept-encoding":
             found = found._replace(packing=packing_of(value.decode("latin-1")))
