@@ -163,8 +163,8 @@ def test_lanes_take_turns_so_that_a_flood_starves_nobody() -> None:
 
     async def run() -> None:
         batcher, first, second = Batcher(), live_of(flooded), live_of(other)
-        for live in (first, second):
-            await ask(batcher, live, 0)
+        for live in 30 * (first, second):
+            await ask(batcher, live, *range(200))  # until both are known to be quick
         flood = [one(batcher, "flood", first, i) for i in range(20 * MOST_ROWS)]
         await asyncio.gather(*flood, one(batcher, "other", second, 1))
         batcher.close()
