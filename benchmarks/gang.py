@@ -1,4 +1,4 @@
-"""Several workers on one machine: beside plain torchrun with DDP, beside one worker, and after a kill.
+"""Several workers: beside plain torchrun with DDP, beside one, on Spark, after a kill, and on paper.
 
 The reference is a script of its own, started by ``torchrun``: the same network, rows, order, batches,
 optimizer and schedule, with torch's ``DistributedDataParallel``. Both tell the seconds of their last epochs
@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import harness
+from benchmarks import gang_cluster, gang_paper, harness
 from benchmarks.gang_ddp import EPOCHS, compute_bound, seconds_of_epochs
 from orrery.engines.engine import Member
 from orrery.engines.forks import FORKS
@@ -30,6 +30,7 @@ from orrery.training.events import Event, Step
 
 DDP_GOAL = 1.05
 SPEED_UP_GOAL = 1.7
+WAITING_GOAL = 0.05
 
 ENGINE = Local(threads=2)
 
@@ -138,6 +139,8 @@ def measure() -> list[dict[str, Any]]:
         ),
         harness.paired("start of a gang of 2", start, start_by_torchrun, **{**told, "who": "torchrun"}),
         harness.paired("kill -9 to the next step", kill_to_step, lambda: 0.0, **{**told, "who": ""}),
+        *gang_cluster.measure(),
+        *gang_paper.measure(traffic["overhead"]),
         harness.paired(
             "share of time in exchange",
             lambda: traffic["exchange"],
@@ -149,9 +152,10 @@ def measure() -> list[dict[str, Any]]:
         harness.paired(
             "share of time waiting for data",
             lambda: traffic["data"],
-            lambda: 0.0,
+            lambda: 1.0,
             unit="share",
-            who="",
+            who="all the time",
+            goal=WAITING_GOAL,
             runs=1,
         ),
         harness.paired(

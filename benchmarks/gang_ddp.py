@@ -66,6 +66,8 @@ def compute_bound(rank: int, size: int) -> tuple[float, Any]:
     from orrery.training.exchange.single import Single
 
     rows, world = feed(), World(rank=rank, size=size)
+    module = network(rows)
+    gradients = sum(p.nbytes for p in module.parameters())
     exchange = world.exchange.open(world, RECIPE) if size > 1 else Single()
     ends: list[float] = []
 
@@ -74,13 +76,15 @@ def compute_bound(rank: int, size: int) -> tuple[float, Any]:
             ends.append(time.perf_counter())
 
     began = time.perf_counter()
-    train(network(rows), CategoryDecoder(), rows, RECIPE, world, watch, None, exchange)
+    train(module, CategoryDecoder(), rows, RECIPE, world, watch, None, exchange)
     whole = time.perf_counter() - began
     traffic = world.traffic
     shares = {
         "exchange": traffic.waited_s / whole,
         "data": rows.waited_s / whole,
         "bytes": traffic.sent_bytes / max(traffic.steps, 1),
+        # For each byte that a ring of so many has to send.
+        "overhead": traffic.sent_bytes / max(traffic.steps, 1) / max(2 * (size - 1) / size * gradients, 1),
     }
     return ends[-1] - ends[0], shares
 

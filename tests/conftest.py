@@ -14,6 +14,7 @@ from tests.servers.ray import ray_node
 from tests.servers.redis import redis
 from tests.servers.s3 import s3
 from tests.servers.spark import spark
+from tests.servers.spark_connect import spark_connect
 
 __all__ = [
     "hadoop",
@@ -28,4 +29,5 @@ __all__ = [
     "redis",
     "s3",
     "spark",
+    "spark_connect",
 ]

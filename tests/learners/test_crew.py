@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 import orrery as ory
 from orrery.engines.forks import FORKS
 from orrery.errors import FitError, WorkerError
-from orrery.training.events import Checkpoint, Event, Started, Step
+from orrery.training.events import Checkpoint, Epoch, Event, Started, Step
 
 SETTINGS: dict[str, Any] = {"learner": "network", "epochs": 2, "batch_size": 64, "width": 8, "depth": 1}
 
@@ -135,6 +136,40 @@ def test_a_gang_that_lost_workers_ends_bit_equal(exchange: Any) -> None:
     assert answer(cut) == answer(whole)
     assert len(resumed) == 3
     assert sum("started again from its last checkpoint" in note for note in cut.notes) == 2
+
+
+def test_a_gang_that_is_killed_between_epochs_and_while_it_writes_ends_bit_equal(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "width": 256, "recipe": {"checkpoint_s": 0.0, "epochs": 4, "batch_size": 64}}
+    del settings["epochs"], settings["batch_size"]
+    rows, killed, over = columns(400), list[str](), threading.Event()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Epoch) and not killed:
+            killed.append("between epochs")
+            kill_a_worker(1)
+            threading.Thread(target=kill_the_writer, daemon=True).start()
+
+    def kill_the_writer() -> None:
+        """The first worker, in the very moment in which its checkpoint is half there."""
+        writing = tmp_path / "cut" / "checkpoint.writing"
+        while not over.is_set():
+            if writing.exists() and len(started) == 2:
+                killed.append("while it wrote")
+                kill_a_worker(0)
+                return
+
+    started: list[int] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Started):
+            started.append(event.resumed_at_step)
+
+    whole = ory.fit(rows, "y", workers=2, folder=tmp_path / "whole", **settings)
+    cut = ory.fit(rows, "y", workers=2, folder=tmp_path / "cut", observers=[note, watch], **settings)
+    over.set()
+    assert killed == ["between epochs", "while it wrote"]
+    assert len(started) == 3
+    assert answer(cut) == answer(whole)
 
 
 def test_the_budget_of_restarts_ends_in_a_clear_failure(tmp_path: Path) -> None:
