@@ -87,6 +87,12 @@ class Kafka:
         name = name or f"t-{uuid4().hex}"
         admin = self.admin()  # held: its answers die with it
         admin.create_topics([NewTopic(name, partitions, 1, config=dict(config or {}))])[name].result(30)
+
+        def known() -> None:
+            if name not in admin.list_topics(timeout=5).topics:
+                raise RuntimeError(f"the broker does not know {name} yet")
+
+        programs.wait_until(known, self.programs[0], self.folder)
         return name
 
     def producer(self, **settings: Any) -> Any:

@@ -17,7 +17,7 @@ from orrery.data.sources.kafka_client import Client
 from orrery.extras import require
 from orrery.serving.stream.broker import Message, Wiring
 from orrery.serving.stream.kafka_outbox import KafkaOutbox, TransactionalOutbox
-from orrery.serving.stream.kafka_words import CLIENT, broken, passes
+from orrery.serving.stream.kafka_words import CLIENT, broken, check_heard, passes
 
 _QUEUED_KB = 32 << 10
 _SESSION_S = 10
@@ -48,6 +48,7 @@ class KafkaInbox:
         if self.wiring.instance:
             settings["group.instance.id"] = self.wiring.instance
         with self._client.speaking():
+            self._client.errors.clear()
             self._consumer = kafka.Consumer(settings)
             self._consumer.subscribe(
                 [self.address.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
@@ -55,7 +56,7 @@ class KafkaInbox:
 
     def take(self, most: int, wait_s: float) -> list[Message]:
         """Whatever the client has fetched."""
-        self._client.refused()
+        check_heard(self._client)
         first = self._consumer.poll(wait_s)
         if first is None:
             return []

@@ -13,7 +13,7 @@ from orrery.data.sources.kafka_client import Client
 from orrery.errors import BrokerError, SettingsError
 from orrery.extras import require
 from orrery.serving.stream.broker import Inbox, Letter, Message, Refused, Wiring
-from orrery.serving.stream.kafka_words import CLIENT, broken
+from orrery.serving.stream.kafka_words import CLIENT, broken, check_heard
 
 _QUEUED_KB = 32 << 10
 _SLICE_S = 0.5
@@ -44,6 +44,7 @@ class KafkaOutbox:
         with Client(self.dead).asking() as questions:
             self._partitions[True] = len(questions.partitions()[1])
         self._failed.clear()
+        self._client.errors.clear()
         with self._client.speaking():
             self._producer = kafka.Producer(self._settings())
 
@@ -102,7 +103,7 @@ class KafkaOutbox:
         return BrokerError(self._client.late(about).message)
 
     def _check(self) -> None:
-        self._client.refused()
+        check_heard(self._client)
         if self._failed:
             raise broken(self._client, self._failed[0])
 
@@ -110,8 +111,9 @@ class KafkaOutbox:
         """Drop what is on its way."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.purge()
-            producer.flush(1.0)
+            with suppress(SystemError):  # of librdkafka's reports on what is dropped here
+                producer.purge()
+                producer.flush(1.0)
 
 
 class TransactionalOutbox(KafkaOutbox):
@@ -172,7 +174,7 @@ class TransactionalOutbox(KafkaOutbox):
                     is_fenced = error.code() == kafka.KafkaError._FENCED
                     if is_fenced and self.wiring.instance:
                         made.lasting = True
-                        made.hint = f"Another scorer has the name {self.wiring.instance!r}."
+                        made.hint = "Another scorer of the group has the same name."
                     raise made from None
                 self._producer.poll(0.1)
 
@@ -200,6 +202,7 @@ def _make(dead: Address) -> None:
     """A topic for dead letters, if there is none; with the broker's own settings."""
     new = require("confluent_kafka.admin", "Streams of Kafka").NewTopic
     kafka = require("confluent_kafka", "Streams of Kafka")
+    end_s = time.monotonic() + dead.timeout_s
     with Client(dead).asking() as questions:
         if dead.topic in questions.admin.list_topics(timeout=dead.timeout_s).topics:
             return
@@ -209,3 +212,7 @@ def _make(dead: Address) -> None:
         except kafka.KafkaException as error:
             if error.args[0].code() != kafka.KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+        while dead.topic not in questions.admin.list_topics(timeout=dead.timeout_s).topics:
+            if time.monotonic() > end_s:  # it is made, and not yet known to every broker
+                raise Client(dead).late(f"the new topic {dead.topic!r}")
+            time.sleep(0.05)

@@ -18,7 +18,7 @@ _PASSING = (
 _LASTING = (
     *("_AUTHENTICATION", "_SSL", "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"),
     *("CLUSTER_AUTHORIZATION_FAILED", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED"),
-    *("FENCED_INSTANCE_ID", "INVALID_GROUP_ID", "UNSUPPORTED_VERSION"),
+    *("INVALID_GROUP_ID", "UNSUPPORTED_VERSION"),
 )
 
 CLIENT: dict[str, Any] = {
@@ -37,10 +37,18 @@ def passes(error: Any) -> bool:
 def broken(client: Client, error: Any) -> BrokerError:
     """An error of Kafka as one of a stream, without a password."""
     made = BrokerError(client.failed(error.str()).message)
-    made.lasting = error.code() in _codes(_LASTING)
-    if error.code() == getattr(type(error), "FENCED_INSTANCE_ID", None):
-        made.hint = "Another scorer of the same group has this one's name (instance)."
+    is_fenced = "fenced by other consumer" in error.str()  # librdkafka reports it as one of its fatal errors
+    made.lasting = is_fenced or error.code() in _codes(_LASTING)
+    if is_fenced:
+        made.hint = "Another scorer of the group has the same name."
     return made
+
+
+def check_heard(client: Client) -> None:
+    """Raise what the client reported in the background, if it will not go on by itself."""
+    final = _codes(("_AUTHENTICATION", "_SSL", "_FATAL"))
+    if client.errors and client.errors[0].code() in final:
+        raise broken(client, client.errors[0])
 
 
 def _codes(names: tuple[str, ...]) -> set[int]:
