@@ -193,6 +193,14 @@ class Past:
         self._events = list(events)
         self._ids = {(time, name) for time, name, _ in events if name}
 
+    def __len__(self) -> int:
+        return len(self._times)
+
+    @property
+    def oldest(self) -> int:
+        """The time of the oldest event that is kept; 0 for none."""
+        return self._times[0] if self._times else 0
+
     def observe(self, event: Event) -> tuple[Value, ...]:
         """Its windows, before it is one of those that count."""
         if self.is_late(event[0]):

@@ -1,0 +1,178 @@
+"""The past beside a service: what it computes is what a table of the past gives, whatever arrives how."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import orrery as ory
+from orrery.data.windows import Windows
+from orrery.errors import BadRowError, ServingError
+from orrery.serving.past import PastStore
+
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+WINDOWS = Windows(
+    on="time",
+    id="id",
+    arrival="arrival",
+    late="10min",
+    windows=(
+        ory.Window(how="count", over="1h", by="card"),
+        ory.Window(how="sum", of="eur", over="1h", by="card"),
+        ory.Window(how="mean", of="eur", over="10min", by="card"),
+        ory.Window(how="max", of="eur", over="1h", by=("card", "shop")),
+        ory.Window(how="distinct", of="shop", over="1h", by="card", column="shops"),
+        ory.Window(how="last", of="eur", over="1h", by="shop"),
+    ),
+)
+
+
+def payments(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Card payments as they arrive: one in twenty late, some of these too late, one in thirty sent again."""
+    drawn = random.Random(seed)
+    sent: list[dict[str, Any]] = []
+    for i in range(rows):
+        row = {
+            "id": str(i),
+            "card": f"c{drawn.randrange(max(rows // 50, 2))}",
+            "shop": f"s{drawn.randrange(20)}",
+            "eur": round(drawn.expovariate(1 / 40), 2),
+            "time": START + dt.timedelta(milliseconds=rows // 10 * i % 997 + 1_700 * i),
+        }
+        if drawn.random() < 0.05:
+            row["time"] -= dt.timedelta(seconds=drawn.randrange(1_200))
+        sent.append(dict(sent[drawn.randrange(len(sent))]) if sent and drawn.random() < 0.03 else row)
+    return [{**row, "arrival": i} for i, row in enumerate(sent)]
+
+
+def offline(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    told = WINDOWS.to_dict() | {"windows": None}
+    del told["windows"]
+    table = ory.read(rows).windows(*WINDOWS.windows, **told).to_arrow()
+    return {name: table.column(name).to_pylist() for name in WINDOWS.names}
+
+
+def online(past: PastStore, rows: list[dict[str, Any]], at_once: int = 1) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {name: [] for name in WINDOWS.names}
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
+        columns = {name: [row[name] for row in part] for name in WINDOWS.needs}
+        columns["time"] = [row["time"].isoformat() for row in part]
+        for name, values in past.observe(WINDOWS, columns, len(part)).items():
+            found[name] += values
+    return found
+
+
+def test_a_service_computes_what_a_table_of_the_past_gives(tmp_path: Path) -> None:
+    rows = payments(3_000)
+    expected = offline(rows)
+    assert sum(value is None for value in expected["count_1h_by_card"]) > 10  # some came too late
+    with PastStore("one", tmp_path) as one, PastStore("many", tmp_path) as many:
+        assert online(one, rows) == expected
+        assert online(many, rows, at_once=61) == expected
+        assert one.late == many.late > 0
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_payments_are_equal_on_both_sides(tmp_path: Path) -> None:
+    rows = payments(100_000)
+    with PastStore("fraud", tmp_path) as past:
+        assert online(past, rows, at_once=100) == offline(rows)
+
+
+def test_a_table_of_the_past_is_filled_in(tmp_path: Path) -> None:
+    rows = payments(2_000)
+    expected = offline(rows)
+    with PastStore("fraud", tmp_path) as past:
+        assert past.fill(WINDOWS, ory.read(rows[:1_500][::-1])) == 1_500
+        found = online(past, rows[1_500:])
+    assert found == {name: values[1_500:] for name, values in expected.items()}
+
+
+def test_rows_that_are_only_asked_do_not_count(tmp_path: Path) -> None:
+    row = {"time": [START], "card": ["a"], "shop": ["s"], "eur": [5.0], "id": ["1"]}
+    later = {**row, "time": [START + dt.timedelta(minutes=1)], "id": ["2"]}
+    with PastStore("fraud", tmp_path) as past:
+        past.observe(WINDOWS, row, 1, keep=False)
+        assert past.observe(WINDOWS, later, 1, keep=False)["count_1h_by_card"] == [0]
+        past.observe(WINDOWS, row, 1)
+        assert past.observe(WINDOWS, later, 1, keep=False)["count_1h_by_card"] == [1]
+
+
+def test_what_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
+    rows: dict[str, list[Any]] = {
+        "time": [START, "soon"],
+        "card": ["a"] * 2,
+        "shop": ["s"] * 2,
+        "eur": [5.0] * 2,
+        "id": ["1"] * 2,
+    }
+    with PastStore("fraud", tmp_path) as past:
+        with pytest.raises(BadRowError, match="'soon' cannot be read as time"):
+            past.observe(WINDOWS, rows, 2)
+        later = {
+            name: [START + dt.timedelta(minutes=1) if name == "time" else values[0]]
+            for name, values in rows.items()
+        }
+        assert past.observe(WINDOWS, later, 1)["count_1h_by_card"] == [0]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServingError, match="cannot be kept"), PastStore("x", tmp_path / "file") as past:
+        past.observe(WINDOWS, later, 1)
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from tests.serving.test_past import WINDOWS, payments, online
+from orrery.serving.past import PastStore
+past = PastStore("fraud", Path(sys.argv[1]))
+rows = payments(2_000)
+for i in range(0, 1_000, 10):
+    online(past, rows[i : i + 10], at_once=10)
+    print(i + 10, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_happened_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
+    rows = payments(2_000)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert killed.stdout is not None
+    done = 0
+    deadline_s = time.monotonic() + 120
+    while done < 300 and time.monotonic() < deadline_s:
+        done = int(killed.stdout.readline())
+    killed.send_signal(signal.SIGKILL)
+    with killed:
+        done = max([done, *map(int, killed.stdout.read().split())])
+    # What was being kept when it died is a repeat when it comes again.
+    with PastStore("fraud", tmp_path) as past:
+        found = online(past, rows[done:], at_once=10)
+    expected = offline(rows)
+    assert found == {name: values[done:] for name, values in expected.items()}
+
+
+def test_two_processes_share_what_happened(tmp_path: Path) -> None:
+    rows = payments(400)
+    expected = offline(rows)
+    found: dict[str, list[Any]] = {name: [] for name in WINDOWS.names}
+    with PastStore("fraud", tmp_path) as one, PastStore("fraud", tmp_path) as other:
+        for i, row in enumerate(rows):
+            for name, values in online(one if i % 3 else other, [row]).items():
+                found[name] += values
+    assert found == expected
