@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from orrery.data.payloads.payload import Fault, payload_of
 from orrery.errors import BadRowError, OrreryError, SettingsError
+from orrery.extras import require
 from orrery.serving.parquet import Answered
 from orrery.serving.route import Live
 from orrery.serving.stream.broker import Message, Wiring
@@ -98,6 +99,8 @@ def form_of(wiring: Wiring, tagged: bool) -> Form:
     kind = given if isinstance(given, str) else given.get("kind")
     to = _payload(wiring.to_payload or (given if kind in ("json", "avro", "arrow") else "json"))
     if kind == "json" and to == "json" and given == "json":
+        for package in ("msgspec", "starlette"):
+            require(package, "Streams of JSON")
         from orrery.serving.stream.json_form import JsonForm  # loaded where its package is needed
 
         return JsonForm(tagged, wiring.absent_is_null)
