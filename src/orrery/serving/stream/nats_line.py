@@ -44,6 +44,8 @@ class Line:
             tls=tls,
             connect_timeout=max(1, int(place.timeout_s)),
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # of the first connection, too
+            reconnect_time_wait=0.1,
             error_cb=_quiet,
         )
         self.js = self.nc.jetstream(timeout=place.timeout_s, publish_async_max_pending=4_096)
