@@ -98,25 +98,31 @@ def equal(engine: Ray) -> float:
     return float(abs(there - here).max())
 
 
-def disturbed(engine: Ray, disturb: Callable[[int], object]) -> Any:
+def disturbed(engine: Ray, disturb: Callable[[list[int]], object], learn: Any = net) -> Any:
     """What comes of a gang that is disturbed in its third epoch, beside one that is not."""
     moments: list[float] = []
-    pids: set[float] = set()
+    pids: dict[int, int] = {}
 
     def report(rank: int, values: Any) -> None:
+        pid = int(values["pid"])
         if not moments:
-            pids.add(values["pid"])
-            if values["epoch"] == 2:
-                disturb(int(values["pid"]))
+            pids[rank] = pid
+            if values["epoch"] == 2 and len(pids) == 2:
+                disturb(list(pids.values()))
                 moments.append(time.monotonic())
-        elif len(moments) == 1 and values["pid"] not in pids:
+        elif len(moments) == 1 and pid not in pids.values():
             moments.append(time.monotonic())
 
     with tempfile.TemporaryDirectory() as folder:
         place: dict[str, Any] = {"workers": 2, "table": data(), "engine": engine, "restarts": 2}
         calm = ory.gang(net, folder=f"{folder}/calm", **place)
-        rough = ory.gang(net, folder=f"{folder}/rough", on_report=report, **place)
+        rough = ory.gang(learn, folder=f"{folder}/rough", on_report=report, **place)
     return {"calm": calm, "rough": rough, "recovery_s": moments[1] - moments[0] if moments[1:] else None}
+
+
+def slow(worker: Any) -> dict[str, Any]:
+    """The network, at a pace at which it is not at its end before Ray notices that a node is gone."""
+    return net(worker, pause_s=0.1)
 
 
 def keeper_of(pid: int) -> psutil.Process:
@@ -126,11 +132,19 @@ def keeper_of(pid: int) -> psutil.Process:
     return found
 
 
-def kill_node(made: Any, pid: int) -> None:
-    """Kill -9 the process of the node that a worker is on; never the first, which this program is on."""
-    raylet = keeper_of(pid).ppid()
-    nodes = {node.all_processes["raylet"][0].process.pid: node for node in made.worker_nodes}
-    os.kill(raylet if raylet in nodes else next(iter(nodes)), signal.SIGKILL)
+def kill_node(made: Any, pids: list[int]) -> None:
+    """Kill -9 the processes of a node that has a worker, and is not the first, which this program is on.
+
+    What Orrery started there is left to end by itself.
+    """
+    nodes = {node.all_processes["raylet"][0].process.pid for node in made.worker_nodes}
+    node = psutil.Process(next(each for each in map(_node_of, pids) if each in nodes))
+    for process in [node, *node.children()]:
+        process.kill()
+
+
+def _node_of(pid: int) -> int:
+    return keeper_of(pid).ppid()
 
 
 def launched(engine: Ray) -> Any:
@@ -148,17 +162,14 @@ def left() -> Any:
     import ray
     from ray.util import placement_group_table
 
-    until = time.monotonic() + 10
-    free = ray.cluster_resources()["CPU"]
-    while ray.available_resources().get("CPU") != free and time.monotonic() < until:
+    until = time.monotonic() + 30
+    while not (free := ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]):
+        if time.monotonic() > until:
+            break
         time.sleep(0.1)
     groups = [group["state"] for group in placement_group_table().values()]
     folders = sorted(path.name for path in Path(tempfile.gettempdir()).glob("orrery-gang-*"))
-    return {
-        "folders": folders,
-        "groups": sorted(set(groups)),
-        "free": ray.available_resources().get("CPU") == free,
-    }
+    return {"folders": folders, "groups": sorted(set(groups)), "free": free}
 
 
 def main() -> int:
@@ -173,9 +184,9 @@ def main() -> int:
         "too_many": lambda: too_many(engine),
         "launched": lambda: launched(engine),
         "equal": lambda: equal(engine),
-        "keeper": lambda: disturbed(engine, lambda pid: keeper_of(pid).kill()),
-        "stopped": lambda: disturbed(engine, lambda pid: os.kill(pid, signal.SIGSTOP)),
-        "node": lambda: disturbed(engine, lambda pid: kill_node(made, pid)),
+        "keeper": lambda: disturbed(engine, lambda pids: keeper_of(pids[0]).kill()),
+        "stopped": lambda: disturbed(engine, lambda pids: os.kill(pids[1], signal.SIGSTOP)),
+        "node": lambda: disturbed(engine, lambda pids: kill_node(made, pids), slow),
         "left": left,
     }
     for name, work in scenarios.items():
