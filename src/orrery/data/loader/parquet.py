@@ -29,6 +29,7 @@ _STEP_BYTES, _LEAST_STEP, _MOST_STEP = 3 << 20, 64, 1 << 16
 _WHOLE_BYTES = 16 << 20
 """A row group that has no more is read at once: decoders are then called least."""
 _RAGGED_ROWS = 1000
+_DICTIONARIES = 4  # times that rows may be larger than the pages that they are decoded from
 
 
 class ParquetGroups:
@@ -56,18 +57,13 @@ class ParquetGroups:
 
     @cached_property
     def again(self) -> bool:
-        """Whether rows are kept once they are decoded, or need no decoder."""
-        return self._kept.most_bytes > 0 or (all(map(files.is_local, self.paths)) and self._is_stored)
-
-    @property
-    def _is_stored(self) -> bool:
-        """Whether nothing is compressed, as the first row group of each file tells."""
-        groups = [footer.row_group(0) for footer in self._footers if footer.num_row_groups]
-        return all(
-            group.column(i).compression == "UNCOMPRESSED"
-            for group in groups
-            for i in range(group.num_columns)
-        )
+        """Whether there is room to keep what is decoded, or nothing needs a decoder."""
+        groups = [footer.row_group(g) for footer in self._footers for g in range(footer.num_row_groups)]
+        if _DICTIONARIES * sum(group.total_byte_size for group in groups) <= self._kept.most_bytes:
+            return True
+        firsts = [footer.row_group(0) for footer in self._footers if footer.num_row_groups]
+        codecs = {group.column(i).compression for group in firsts for i in range(group.num_columns)}
+        return all(map(files.is_local, self.paths)) and codecs <= {"UNCOMPRESSED"}
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
