@@ -75,13 +75,14 @@ class Condition:
                 cast.replace(cast.this)
         return Condition(self.text, self.columns, tree)
 
-    def is_plain(self, types: dict[str, str]) -> bool:
+    def is_plain(self, types: dict[str, str], likes: bool = False) -> bool:
         """Whether every place means the same by it: comparisons of a column with a literal of its sort.
 
         ``types`` gives each column's sort: ``number``, ``text``, ``date``, ``time``. Texts are only compared
-        for equality, since databases order them differently.
+        for equality, since databases order them differently; and with ``likes``, for a place that tells
+        small letters from capitals, by :func:`affix`.
         """
-        return _plain(self.tree, types)
+        return _plain(self.tree, types, likes)
 
 
 @lru_cache(maxsize=256)
@@ -119,7 +120,16 @@ def parse(text: str, columns: tuple[str, ...]) -> Condition:
     for column in list(tree.find_all(exp.Column)):
         column.set("this", exp.to_identifier(_resolve(column, columns), quoted=True))
         column.set("table", None)
+    tree = tree.transform(_unfolded)
     return Condition(text, _columns(tree), tree)
+
+
+def _unfolded(tree: Any) -> Any:
+    """``a not like b`` as ``not a like b``: who looks for Like must not miss that it is turned round."""
+    if not tree.args.get("negate"):
+        return tree
+    tree.set("negate", None)
+    return exp.Not(this=tree)
 
 
 _EXAMPLE = "Write it like: age > 30 and \"home town\" = 'Oslo'."
@@ -144,13 +154,30 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
 
 
-def _plain(tree: Any, types: dict[str, str]) -> bool:
+def affix(tree: Any) -> tuple[bool, str, bool] | None:
+    """Of ``name like '%a b%'`` the text, and whether others may stand before and behind it.
+
+    None for patterns that places read in ways of their own: with ``_``, a backslash, or ``%`` between.
+
+    >>> affix(parse("a like 'x%'", ("a",)).tree), affix(parse("a like 'x_'", ("a",)).tree)
+    ((False, 'x', True), None)
+    """
+    pattern = tree.expression if isinstance(tree, exp.Like) and isinstance(tree.this, exp.Column) else None
+    if not isinstance(pattern, exp.Literal) or not pattern.is_string or tree.args.get("negate"):
+        return None
+    before, text, behind = re.fullmatch("(%?)(.*?)(%?)", str(pattern.this), re.DOTALL).groups()  # type: ignore[union-attr]
+    return None if not text or re.search(r"[%_\\]", text) else (bool(before), text, bool(behind))
+
+
+def _plain(tree: Any, types: dict[str, str], likes: bool) -> bool:
     if isinstance(tree, (exp.And, exp.Or)):
-        return _plain(tree.left, types) and _plain(tree.right, types)
+        return _plain(tree.left, types, likes) and _plain(tree.right, types, likes)
     if isinstance(tree, (exp.Not, exp.Paren)):
-        return _plain(tree.this, types)
+        return _plain(tree.this, types, likes)
     if isinstance(tree, exp.Is):
         return isinstance(tree.this, exp.Column) and isinstance(tree.expression, exp.Null)
+    if likes and affix(tree) is not None:
+        return types.get(tree.this.name) == "text"
     if not isinstance(tree, (*_ORDERED, *_EQUAL)):
         return False
     sort = types.get(tree.this.name, "") if isinstance(tree.this, exp.Column) else ""

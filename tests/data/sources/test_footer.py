@@ -19,6 +19,15 @@ WHERE = [
     *("i = 3", "i > 3", "i >= 3", "i < -1", "i <= 0", "i between 1 and 2", "i in (1, 7)", "not i = 3"),
     *("x = 0.5", "x > 0.5", "x < 0.5", "x >= -0.5", "x between 0 and 1", "i is null", "i is not null"),
     *("s = 'b'", "s > 'b'", "s <= 'a'", "s in ('a', 'é')", "s is null and i > 0", "i > 3 or s = 'a'"),
+    *(
+        "s like 'b%'",
+        "s like 'a%'",
+        "s like 'é%'",
+        "s like 'bb_%' and i > 0",
+        "s like '%b'",
+        "not s like 'b%'",
+    ),
+    *("s like 'b'", "s ilike 'B%'", "s like 'b%' escape '!'", "s not like 'a%'"),
     *("d = '2024-01-02'", "d < '2024-01-02'", "t >= '2024-01-02'", "t > '2024-01-01 12:00:00.000001'"),
 ]
 ROWS = st.lists(
@@ -63,11 +72,15 @@ def test_pruning_never_changes_the_answer(rows: list[dict[str, Any]], where: str
         ("i in (1, 11)", 2),
         ("i is null", 0),
         ("day < '2024-01-11'", 1),
+        ("s like 'x07%'", 1),
+        ("s like 'x0%' and s like 'x_5%'", 10),
+        ("s like 'y%'", 0),
+        ("s like '%5'", 10),
     ],
 )
 def test_row_groups_that_cannot_match_are_not_read(where: str, groups: int) -> None:
     days = [dt.date(2024, 1, 1) + dt.timedelta(days=i) for i in range(100)]
-    table = pa.table({"i": range(100), "day": days})
+    table = pa.table({"i": range(100), "day": days, "s": [f"x{i:03}" for i in range(100)]})
     pq.write_table(table, "x.parquet", row_group_size=10)
     source = read("x.parquet").source
     passed = [part for part in source.partitions() if list(source.read(part, ["i"], where))]

@@ -77,6 +77,11 @@ def test_types_are_kept(things: Table) -> None:
         ("ts > date '2020-01-01 03:00:00' and i < 3", [1, 2], True),
         ("lower(t) like '%3'", [3], False),
         ("t > 'text 3'", [4, 5], False),
+        ("t like 'text%' and t not like '%3'", [1, 2, 4, 5], True),
+        ("t like 'Text%'", [], True),
+        ("v like '%v%' and t like '%xt 4'", [4], True),
+        ("t like 'text _'", [1, 2, 3, 4, 5], False),
+        ("c like 'c%'", [1, 2, 3, 4, 5], False),
     ],
 )
 def test_conditions_are_handed_down(

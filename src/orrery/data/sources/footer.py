@@ -155,7 +155,22 @@ def _false(tree: Any, bounds: Bounds, schema: Any) -> bool | None:
     if isinstance(tree, exp.In) and tree.expressions:
         told = [_false(exp.EQ(this=tree.this, expression=one), bounds, schema) for one in tree.expressions]
         return None if None in told else all(told)
+    if isinstance(tree, exp.Like) and not tree.args.get("negate"):
+        return _begun(tree, bounds, schema)
     return _compared(tree, bounds, schema)
+
+
+def _begun(tree: Any, bounds: Bounds, schema: Any) -> bool | None:
+    """Of ``like 'abc%'`` whether no text of a range begins so."""
+    if not isinstance(tree.this, exp.Column) or not isinstance(tree.expression, exp.Literal):
+        return None
+    start = re.split("[%_]", str(tree.expression.this), maxsplit=1)[0]
+    if not start or literal(tree.expression, schema.field(tree.this.name).type) is None:
+        return None
+    found = bounds(tree.this.name)
+    if found is None or not isinstance(found.least, str):
+        return found is not None and found.nulls == found.rows
+    return bool(found.most < start or found.least[: len(start)] > start)
 
 
 def _missing(tree: Any, bounds: Bounds, all_of_them: bool) -> bool | None:

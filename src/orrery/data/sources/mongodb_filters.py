@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlglot import exp
 
-from orrery.data.conditions import Condition
+from orrery.data.conditions import Condition, affix
 from orrery.extras import require
 
 Filter = dict[str, Any]
@@ -76,6 +76,8 @@ def _filter(tree: Any, columns: Mapping[str, Compared], wanted: bool) -> Filter:
 
 
 def _comparison(tree: Any, column: Compared, wanted: bool) -> Filter:
+    if (found := affix(tree)) is not None and column.sort == "text":
+        return _affixed(found, column, wanted)
     if isinstance(tree, (exp.EQ, exp.NEQ)):
         value = _value(tree.expression, column.sort)
         equal = isinstance(tree, exp.EQ) == wanted
@@ -92,6 +94,17 @@ def _comparison(tree: Any, column: Compared, wanted: bool) -> Filter:
     if operator is None:
         raise _OnlyHere
     return _ordered(column, operator if wanted else _OPPOSITE[operator], _value(tree.expression, column.sort))
+
+
+def _affixed(affix: tuple[bool, str, bool], column: Compared, wanted: bool) -> Filter:
+    """By a regular expression, which tells small letters from capitals, as ``like`` does."""
+    before, text, behind = affix
+    escaped = re.sub(r"([^\w\s])", r"\\\1", text, flags=re.ASCII) if text.isascii() else None
+    if escaped is None:
+        raise _OnlyHere
+    pattern = ("" if before else "^") + escaped + ("" if behind else r"\z")
+    found = require("bson", "Reading MongoDB").Regex(pattern)
+    return {column.path: found} if wanted else {"$nor": [{column.path: found}, {column.path: None}]}
 
 
 def _ordered(column: Compared, operator: str, value: Any) -> Filter:

@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+from sqlglot import exp
 
 from orrery.aggregate import RecordBatch
 from orrery.data import sql
+from orrery.data.conditions import Condition
 from orrery.data.rows import narrowed, needed
 from orrery.data.source import Estimate, Partition
 from orrery.data.sources import ranges, sql_estimates
@@ -163,6 +165,18 @@ class PostgreSql(Database):
     def _literal(self, value: Any) -> str:
         # A text takes the type of the column that it is compared with.
         return super()._literal(str(value))
+
+    def _is_plain(self, condition: Condition) -> bool:
+        sorts = {name: column.sort for name, column in self.columns.items()}
+        return condition.is_plain(sorts, likes=True)
+
+    def _sql_of(self, condition: Condition) -> str:
+        # Letter by letter, whatever the column's own collation takes for alike.
+        tree = condition.tree.copy()
+        for like in list(tree.find_all(exp.Like)):
+            collation = exp.to_identifier("C", quoted=True)
+            like.set("this", exp.Collate(this=like.this, expression=collation))
+        return Condition(condition.text, condition.columns, tree).sql("postgres")
 
     def count(self, where: str | None) -> int | None:
         """Rows, counted by the server."""
