@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from orrery.errors import ModelNotFoundError, ReplayError
 from orrery.estimators.model import Model
 from orrery.registry.folder import FolderRegistry
+from orrery.registry.routes import Routing
 from orrery.serving import route as routes
-from orrery.serving.route import Route
+from orrery.serving.route import Live, Route
 
 
 @pytest.fixture
@@ -139,3 +141,28 @@ def test_what_is_not_there_is_said_at_once(registry: FolderRegistry) -> None:
         Route("models:/clients@challenger", registry=registry).open()
     with pytest.raises(ModelNotFoundError):
         Route("not/there").open()
+
+
+def test_what_opens_slowly_does_not_hold_up_a_change(
+    registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    real = routes._sized
+
+    def slow(path: str, name: str, version: int, created: str) -> Live:
+        if version == 3:
+            go_on.wait(60)
+        return real(path, name, version, created)
+
+    registry.publish(Path(registry.get("clients", 1).path), "clients")
+    with Route("models:/clients", registry=registry, poll_s=0.01) as route:
+        registry.alias("clients", "champion", 2)
+        until(lambda: route.live.version == 2)
+        monkeypatch.setattr(routes, "_sized", slow)
+        registry.reroute("clients", Routing(shadows=(3,)))
+        until(lambda: not route.settled)
+        registry.alias("clients", "champion", 1)  # still open: it was the main version before
+        until(lambda: route.live.version == 1)
+        assert (route.lineup.shadows, route.settled) == ((), False)
+        go_on.set()
+        until(lambda: route.settled and len(route.lineup.shadows) == 1)

@@ -32,6 +32,7 @@ from orrery.serving.versions import Identity, Versions, files_bytes, identity_of
 
 POLL_S = 0.25
 _LOOK_S = 0.005
+_PATIENCE_S = 0.5  # for a version that is being opened; then its share is the main version's until it is open
 
 _log = logging.getLogger("orrery.serving")
 
@@ -74,6 +75,8 @@ class Route:
         """What the route names and the registry does not have, and why."""
         self.named: frozenset[int] = frozenset()
         """Versions that are open beside, for callers that name them."""
+        self.settled = True
+        """Whether all that the route names is open or refused."""
         self._url = None if isinstance(what, Model) else ModelUrl.parse(str(what))
         self.name = name or (self._url.name if self._url else "") or _name_of(what)
         self._lineup: Lineup | None = None
@@ -172,6 +175,7 @@ class Route:
             self._thread.start()
 
     def _watch(self) -> None:
+        waits_since_s = 0.0
         while True:
             self._changed.wait(self.poll_s)
             self._changed.clear()
@@ -181,7 +185,11 @@ class Route:
                 wanted = self._wanted()
             except (OrreryError, OSError):
                 continue  # the registry is away for now: who answers goes on answering
-            if self._versions.settled(wanted.all()) and self._versions.get(wanted.main) is not None:
+            self.settled = self._versions.settled(wanted.all())
+            if self.settled or not waits_since_s:
+                waits_since_s = time.monotonic()
+            is_late = time.monotonic() - waits_since_s > _PATIENCE_S
+            if (self.settled or is_late) and self._versions.get(wanted.main) is not None:
                 self._go_live(wanted)
 
     def _go_live(self, wanted: _Wanted) -> None:

@@ -146,10 +146,14 @@ class Shelf:
     def tidy(self) -> None:
         """Close what was opened when asked and is asked no more."""
         now_s = time.monotonic()
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            return  # one is being opened: another time
+        try:
             for name, used_s in list(self._used_s.items()):
                 if now_s - used_s > self.idle_s and len(self.routes) > 1:
                     self._close(name)
+        finally:
+            self._lock.release()
 
     def index(self) -> list[dict[str, Any]]:
         """Every version that is open or was refused, and the names that could be opened."""

@@ -48,7 +48,7 @@ def client(service: Service) -> Iterator[httpx.Client]:
 def routed(service: Service, registry: FolderRegistry, routing: Routing) -> None:
     """Change the route, and wait until the service has it."""
     change = registry.reroute("m", routing)
-    until(lambda: service.route.lineup.revision == change.revision)
+    until(lambda: service.route.lineup.revision == change.revision and service.route.settled)
 
 
 def right(told: Told) -> bool:

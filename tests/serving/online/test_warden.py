@@ -37,7 +37,8 @@ def service(registry: FolderRegistry) -> Iterator[Service]:
 def tried(service: Service, registry: FolderRegistry, **settings: Any) -> None:
     canary = Canary.from_dict({"share": 0.4, "steps": [0.4], "least_requests": 10_000, **settings})
     change = registry.reroute("m", Routing(canary=canary))
-    until(lambda: service.route.lineup.revision == change.revision)
+    until(lambda: service.route.lineup.canary is not None)
+    assert service.route.lineup.revision == change.revision
 
 
 @pytest.mark.parametrize("why", ["errors", pytest.param("delay", marks=pytest.mark.slow), "drift"])

@@ -96,6 +96,7 @@ def _told(desk: Desk, route: Route) -> dict[str, Any]:
         "live_revision": lineup.revision,
         "refused": {str(number): why for number, why in route.refused.items()},
         "absent": route.absent,
+        "settled": route.settled,
     }
     if route.follows and route.registry is not None:
         said |= route.registry.route(route.name).to_dict()
