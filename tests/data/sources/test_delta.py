@@ -134,6 +134,19 @@ def test_rows_that_a_deletion_vector_took_away_are_not_read(tmp_path: Path) -> N
     assert read("t", version=0).count() == 10
 
 
+@pytest.mark.parametrize("path", ["/nowhere/rows.bin", "file:///nowhere/rows.bin", "s3://", "not a path"])
+def test_a_deletion_vector_that_is_not_there_is_told(path: str) -> None:
+    write_deltalake("t", pa.table({"a": [1, 2]}), configuration={"delta.enableDeletionVectors": "true"})
+    first = Path("t/_delta_log/00000000000000000000.json").read_text().splitlines()
+    added = next(action["add"] for action in map(json.loads, first) if "add" in action)
+    vector = {"storageType": "p", "pathOrInlineDv": path, "offset": 1, "sizeInBytes": 36, "cardinality": 1}
+    removed = {"path": added["path"], "dataChange": True, "deletionTimestamp": 1}
+    lines = [{"remove": removed}, {"add": {**added, "deletionVector": vector}}]
+    Path("t/_delta_log/00000000000000000001.json").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(SourceError, match=r"t cannot be read"):
+        read("t").to_rows()
+
+
 def bitmap(rows: list[int]) -> bytes:
     """Row numbers as the protocol's RoaringBitmapArray: one bitmap of 32 bits with one array of 16 bits."""
     roaring = (12346).to_bytes(4, "little") + (1).to_bytes(4, "little")

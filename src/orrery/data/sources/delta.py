@@ -135,7 +135,14 @@ class Delta(Parquet):
         """For files with deleted rows, which of their rows are kept, as far as the last deleted one."""
         if "deletionVectors" not in (self._table.protocol().reader_features or ()):
             return {}
-        found = pa.table(self._table.deletion_vectors()).to_pylist()
+        delta = require("deltalake", "Reading a Delta table")
+        try:
+            found = pa.table(self._table.deletion_vectors()).to_pylist()
+        except (delta.exceptions.DeltaError, OSError, ValueError) as error:
+            text = " ".join(str(error).split())[:300]
+            raise SourceError(
+                f"The deleted rows of {files.shown(self.place)} cannot be read: {text}."
+            ) from None
         return {_file(unquote(row["filepath"])): row["selection_vector"] for row in found}
 
     def _kept(self, path: str) -> list[bool]:
