@@ -56,7 +56,7 @@ class Resolved:
         inputs = schema.select([name for name in schema.names if name in read])
         meant = {name: kind for name, kind in self.estimator.kinds.items() if name in inputs}
         # A key is not learnt from, but says whose events a window counts.
-        kinds = {name: Kind.CATEGORY if kind is Kind.KEY else kind for name, kind in meant.items()}
+        kinds: dict[str, Kind] = {n: Kind.CATEGORY if k is Kind.KEY else k for n, k in meant.items()}
         return Signature(inputs=inputs.with_kinds(kinds), target=self.target, windows=windows)
 
 

@@ -53,7 +53,7 @@ class PastStore:
         self.name = name
         self.home = home
         self.late = 0
-        """Events that came too late to count."""
+        """How often an event came too late to count, under one of its keys."""
         self._database: sqlite3.Connection | None = None
         self._spaces: dict[Windows, list[_Space]] = {}
         self._shelf = _Shelf()
@@ -71,11 +71,25 @@ class PastStore:
 
         Raises BadRowError for a value that is no time or number, ServingError where nothing can be kept.
         """
-        happened = events_of(windows, columns, rows)
-        found: dict[str, list[Any]] = {name: [None] * rows for name in windows.names}
+        (found,) = self.observe_all([(windows, columns)], rows, keep=keep)
+        return found
+
+    def observe_all(
+        self, asked: Sequence[tuple[Windows, Mapping[str, Sequence[object]]]], rows: int, *, keep: bool = True
+    ) -> list[dict[str, list[Any]]]:
+        """The same for the windows of several versions, of one and the same rows: these count once."""
+        happened = [events_of(windows, columns, rows) for windows, columns in asked]
+        found: list[dict[str, list[Any]]] = [
+            {name: [None] * rows for name in windows.names} for windows, _ in asked
+        ]
         with self._turn() as database:
-            for space in self._spaces_of(database, windows):
-                self._observe(database, windows, space, happened, found, keep)
+            spaces = [self._spaces_of(database, windows) for windows, _ in asked]
+            for row in range(rows):
+                seen: list[_Seen] = []
+                for (windows, _), own, out, events in zip(asked, spaces, found, happened, strict=True):
+                    seen += self._look(database, windows, own, events, out, row)
+                if keep:
+                    self._add(database, seen)
         return found
 
     def fill(self, windows: Windows, table: Table) -> int:
@@ -109,30 +123,41 @@ class PastStore:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _observe(
+    def _look(
         self,
         database: sqlite3.Connection,
         windows: Windows,
-        space: _Space,
+        spaces: Sequence[_Space],
         happened: Happened,
         found: Mapping[str, list[Any]],
-        keep: bool,
-    ) -> None:
-        looks, shelf = space.looks, self._shelf
-        for row, (event, key) in enumerate(zip(happened.events, happened.keys[space.by], strict=True)):
+        row: int,
+    ) -> Iterator[_Seen]:
+        """Answer one row; what it is told is how to let it count afterwards."""
+        event = happened.events[row]
+        for space in spaces:
+            key = happened.keys[space.by][row]
             if event is None or key is None:
                 continue
-            past = shelf.get((id(looks), key)) or Past(looks, list(_events(database, space.number, key)))
+            whose = id(space.looks), key
+            past = self._shelf.get(whose)
+            if past is None:
+                past = Past(space.looks, list(_events(database, space.number, key)))
+            self._shelf.put(whose, past)
             if past.is_late(event[0]):
-                self.late += keep
-            else:
-                put(windows, looks.places, past.look(event[0]), found, row)
-                oldest = past.oldest
-                if keep and past.add(event):
-                    _keep(database, space.number, key, event)
-                if past.oldest > oldest:
-                    _forget(database, space.number, key)
-            shelf.put((id(looks), key), past)
+                self.late += 1
+                continue
+            put(windows, space.looks.places, past.look(event[0]), found, row)
+            yield _Seen(space.number, key, past, event)
+
+    def _add(self, database: sqlite3.Connection, seen: Sequence[_Seen]) -> None:
+        written: set[int] = set()
+        for space, key, past, event in seen:
+            oldest = past.oldest
+            if past.add(event) and space not in written:
+                written.add(space)
+                _keep(database, space, key, event)
+            if past.oldest > oldest:
+                _forget(database, space, key)
 
     def _spaces_of(self, database: sqlite3.Connection, windows: Windows) -> list[_Space]:
         """The events that windows look at, for each of their keys; made, or kept longer, where need be."""
@@ -185,6 +210,15 @@ def _space(database: sqlite3.Connection, windows: Windows, by: tuple[str, ...]) 
     return _Space(by, looks, number)
 
 
+class _Seen(NamedTuple):
+    """An event that was answered under a key, and does not count yet."""
+
+    space: int
+    key: str
+    past: Past
+    event: Event
+
+
 class _Shelf:
     """Keys asked lately, as far as memory goes; what other processes write empties it."""
 
@@ -202,7 +236,7 @@ class _Shelf:
         """Keep it; those that were not asked for longest go."""
         self._pasts[whose] = past, len(past)
         self._events += len(past)
-        while self._events > _HELD_EVENTS:
+        while self._events > _HELD_EVENTS and len(self._pasts) > 1:
             _, (_, events) = self._pasts.popitem(last=False)
             self._events -= events
 

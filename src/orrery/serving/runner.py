@@ -20,6 +20,7 @@ from orrery.estimators import example
 from orrery.estimators.model import Model
 from orrery.estimators.signature import Signature
 from orrery.features.feature import Output, Role
+from orrery.features.past import look_back
 from orrery.serving.compiled.answers import Answers, answerer
 from orrery.serving.compiled.plan import CompiledPlan
 
@@ -52,8 +53,14 @@ class Runner:
         return self.model.signature
 
     def predict_columns(self, columns: Columns, rows: int) -> list[dict[str, Any]]:
-        """The answers alone. Raises UnknownColumnError, SchemaError, BadRowError."""
+        """The answers alone. Raises UnknownColumnError, SchemaError, BadRowError.
+
+        Windows that the columns do not bring know of these rows only.
+        """
         self.signature.check(columns)
+        windows = self.signature.windows
+        if windows is not None and self.signature.lacks_windows(columns):
+            columns = {**columns, **look_back(windows, columns, rows)}
         scores = self._scores(columns, rows)
         return self.model.predict_values(columns, rows) if scores is None else self._answers(scores)
 

@@ -46,6 +46,9 @@ class Asked:
     async def columns(self, live: Live) -> Columns:
         """The columns as a version reads them. Raises what reading them again raises."""
         signature = live.runner.signature
+        return self.question.beside_past(await self._inputs(signature), signature)
+
+    async def _inputs(self, signature: Signature) -> Columns:
         if signature is self.signature or signature.inputs == self.signature.inputs:
             return self.question.columns
         if self.question.again is not None:
@@ -176,6 +179,7 @@ class Answerer:
         columns = asked.question.columns
         if any(name not in columns for name in signature.inputs.names):
             columns = asked.question.again(signature) if asked.question.again else columns
+        columns = asked.question.beside_past(columns, signature)
         self.recorder.put(
             Answered(
                 name=live.name,

@@ -21,6 +21,7 @@ from orrery.serving.online.answering import Answerer, Asked
 from orrery.serving.online.batcher import Answers
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.metrics import Metrics
+from orrery.serving.online.pasts import Pasts
 from orrery.serving.online.question import Question as Question
 from orrery.serving.online.question import Reply as Reply
 from orrery.serving.online.seat import Room, timeout_of
@@ -50,6 +51,7 @@ class Desk:
         self.home = home
         self.room = Room(limits)
         self.answerer = Answerer(recorder, limits, metrics)
+        self.pasts = Pasts(home)
         self._opening: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -122,6 +124,8 @@ class Desk:
         if not question.ids:
             return Reply([], live)
         lineup = self.shelf.lineup(live.name)
+        lives = [live] if lineup is None else [live, *lineup.lives()]
+        question = await self.pasts.seen(live.name, lives, question)
         signature = live.runner.signature
         groups = [] if lineup is None else _divided(lineup, live, question)
         if len(groups) > 1:
@@ -155,6 +159,7 @@ class Desk:
 
     def close(self) -> bool:
         """End the models' threads, after what they were asked; False if one hangs and is left."""
+        self.pasts.close()
         return self.answerer.close()
 
 
@@ -206,6 +211,7 @@ def _rows(question: Question, rows: Sequence[int]) -> Question:
         [question.ids[row] for row in rows],
         question.record,
         again=None if again is None else lambda signature: _chosen(again(signature), rows),
+        past={windows: _chosen(found, rows) for windows, found in question.past.items()},
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from orrery.data.windows import Windows
 from orrery.estimators.signature import Signature
 from orrery.serving.route import Live
 from orrery.serving.runner import Columns
@@ -25,6 +26,13 @@ class Question:
     """Whether its face can tell answers whose labels differ from row to row; tensors cannot."""
     again: Callable[[Signature], Columns] | None = None
     """The same rows as another version reads them, for one whose columns differ."""
+    past: Mapping[Windows, Columns] = field(default_factory=dict)
+    """What happened before each row, for each of the windows that some version reads."""
+
+    def beside_past(self, columns: Columns, signature: Signature) -> Columns:
+        """Columns as a version reads them, and what happened before."""
+        found = self.past.get(signature.windows) if signature.windows is not None else None
+        return columns if found is None else {**columns, **found}
 
 
 @dataclass(frozen=True)
