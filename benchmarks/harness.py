@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-NAMES = ("startup", "loop", "gang", "predict", "memory", "loader", "sources", "stream")
+NAMES = ("startup", "loop", "gang", "predict", "memory", "loader", "sources", "serving", "stream")
 OUT = Path("build/bench")
 
 

@@ -1,8 +1,8 @@
 """One row through a loaded model, in process: 40 columns of every kind, by each learner.
 
-Ours is ``model.predict(row)``: a dictionary in, a dictionary with its answer out. The reference is the same
-predictor called bare, on features that were made before; what lies between the two is checking, features
-and the answer. The share of the time spent in features is told beside.
+Ours is the runner that serves it: columns of one value in, a dictionary with its answer out. The reference is
+the same predictor called bare, on features that were made before; what lies between the two is checking,
+features and the answer. The share of the time spent in features is told beside, and ``model.predict``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import numpy as np
 
 import orrery as ory
 from benchmarks import harness
+from orrery.serving.compiled.plan import CompiledPlan
+from orrery.serving.runner import Runner
 
 LEARNERS = ("linear", "boosted", "network")
 CALLS = 2_000
@@ -59,15 +61,16 @@ def measure() -> list[dict[str, Any]]:
 
 
 def _of_learner(learner: str, data: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    settings = {"epochs": 2} if learner == "network" else {}
+    settings: dict[str, Any] = {"epochs": 2} if learner == "network" else {}
     with tempfile.TemporaryDirectory() as folder:
         fitted = ory.fit(data, "y", learner=learner, progress=False, **settings)
         model = ory.Model.load(fitted.save(Path(folder) / "model"))
     row = {name: value for name, value in data[7].items() if name != "y"}
     columns = {name: [row[name]] for name in model.signature.inputs.names}
     blocks = model.plan.encode_values(columns)
-    whole, bare = (lambda: model.predict(row)), (lambda: model.predictor.predict(blocks))
-    features = lambda: model.plan.encode_values(columns)  # noqa: E731
+    runner, plan = Runner(model), CompiledPlan(model.plan)
+    whole, bare = (lambda: runner.predict_columns(columns, 1)), (lambda: model.predictor.predict(blocks))
+    features = lambda: plan.encode(columns, 1)  # noqa: E731
     for call in (whole, bare, features):
         microseconds(call, WARM)
     who = "the predictor alone, on features made before"
@@ -85,6 +88,21 @@ def _of_learner(learner: str, data: list[dict[str, Any]]) -> Iterator[dict[str, 
         lambda: float(np.median(microseconds(whole))),
         unit="us",
         who="the whole prediction (the ratio is their share)",
+    )
+    yield harness.paired(
+        f"one row, 40 columns, {learner}: the runner",
+        lambda: float(np.median(microseconds(whole))),
+        lambda: float(np.median(microseconds(lambda: model.predict(row)))),
+        unit="us",
+        who="model.predict",
+    )
+    many = {name: [r[name] for r in data[:64]] for name in columns}
+    yield harness.paired(
+        f"64 rows, 40 columns, {learner}: per row",
+        lambda: float(np.median(microseconds(lambda: runner.predict_columns(many, 64), 100))) / 64,
+        lambda: float(np.median(microseconds(lambda: model.predict_values(many, 64), 100))) / 64,
+        unit="us",
+        who="model.predict",
     )
 
 

@@ -1,10 +1,11 @@
-"""A served model under load: requests per second and delay at 1, 16 and 64 connections.
+"""A served model under load, beside the echo of the same front and the best Python services.
 
-Ours is ``orrery serve`` as anyone starts it, without recording: all 30 numbers of a row through the fitted
-features and a small network, by the Open Inference Protocol in JSON. Beside it, in turn and in the same
-minutes: the echo of the same front (uvicorn, a bare ASGI function), and a hand-written Starlette service of
-the bare network, which has no features, no checks, no metrics and no limits. Server and load are processes of
-their own, one core each. A level with one failed answer is void.
+Ours is ``orrery serve`` as anyone starts it, without recording. The small network reads one vector of 30
+numbers by the Open Inference Protocol in JSON, through the fitted features. Beside it, in turn and in the
+same minutes: the echo of the same front (uvicorn, a bare ASGI function), and two hand-written services of a
+bare network, which have no features, no checks, no metrics and no limits: Starlette, and Starlette with its
+body checked by pydantic. Then 40 mixed columns as raw rows through each learner, and a picture of a digit.
+Server and load are processes of their own, one core each. A level with one failed answer is void.
 """
 
 from __future__ import annotations
@@ -12,28 +13,48 @@ from __future__ import annotations
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-import orrery as ory
 from benchmarks import harness
+from benchmarks.serve import models
 
 LEVELS = (1, 16, 64)
-SECONDS = 3.0
+ROUNDS = 3
+SECONDS = 1.5
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 SERVE = """
 import sys, orrery as ory
 ory.serve(sys.argv[1], port=int(sys.argv[2]), record=False, name="m")
 """
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Asked(NamedTuple):
+    """A service that runs, and what it is asked."""
+
+    who: str
+    url: str
+    bodies: Path
+    pid: int
+    start_s: float
+
+
+class Level(NamedTuple):
+    """What one service gave at one level."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
 
 
 def free_port() -> int:
@@ -44,131 +65,157 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(command: list[str], url: str, body: bytes) -> Iterator[float]:
-    """A server until the block ends; the seconds it took to its first right answer."""
+def server(command: Sequence[str], who: str, path: str, bodies: Path) -> Iterator[Asked]:
+    """A service until the block ends; a free port is put in the place of PORT in its command."""
+    port = free_port()
+    url, body = f"http://127.0.0.1:{port}{path}", bodies.read_bytes().splitlines()[0]
     began = time.perf_counter()
     process = subprocess.Popen(
-        command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(port) if word == "PORT" else word for word in command],
+        env={**os.environ, **ONE_THREAD},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        while True:
-            try:
-                with urllib.request.urlopen(urllib.request.Request(url, body), timeout=5) as answer:
-                    assert answer.status == 200
-                    break
-            except OSError:
-                assert process.poll() is None, f"{command} ended"
-                assert time.perf_counter() - began < 60, f"{command} does not answer"
-                time.sleep(0.02)
-        yield time.perf_counter() - began
+        while not _answers(url, body):
+            assert process.poll() is None, f"{command} ended"
+            assert time.perf_counter() - began < 60, f"{command} does not answer"
+            time.sleep(0.01)
+        yield Asked(who, url, bodies, process.pid, time.perf_counter() - began)
     finally:
         process.terminate()
         process.wait()
 
 
-def load(url: str, connections: int, bodies: Path, seconds: float = SECONDS) -> dict[str, float]:
+def _answers(url: str, body: bytes) -> bool:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def load(asked: Asked, connections: int, seconds: float = SECONDS) -> Level:
     """One level of load, after a moment of warm-up."""
-    command = [sys.executable, "-m", "benchmarks.serve.load", url]
-    subprocess.run([*command, str(connections), "0.5", str(bodies)], check=True, capture_output=True)
-    told = subprocess.run(
-        [*command, str(connections), str(seconds), str(bodies)], check=True, capture_output=True
-    )
+    command = [sys.executable, "-m", "benchmarks.serve.load", asked.url, str(connections)]
+    subprocess.run([*command, "0.4", str(asked.bodies)], check=True, capture_output=True)
+    before = _cpu_s(asked.pid)
+    told = subprocess.run([*command, str(seconds), str(asked.bodies)], check=True, capture_output=True)
     found: dict[str, float] = json.loads(told.stdout)
-    assert found["rate"] > 0, "nothing was answered"
-    assert not found["bad"], f"{found['bad']} of {found['rate']:.0f}/s answers failed"
-    return found
+    assert found["rate"] > 0, f"{asked.who} answered nothing"
+    assert not found["bad"], f"{found['bad']} of {found['rate']:.0f}/s answers of {asked.who} failed"
+    cpu_us = 1e6 * (_cpu_s(asked.pid) - before) / (found["rate"] * seconds)
+    return Level(found["rate"], found["p50_ms"], found["p99_ms"], cpu_us)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def memory_mb(pid: int) -> float:
+    """What a process has in memory that is its own, or its part of what is shared."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def measure() -> list[dict[str, Any]]:
-    """Rates beside the echo and the hand-written service, and delays."""
+    """Rates beside the echo and the hand-written services, delays, start and memory."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        draw = np.random.default_rng(1)
-        x = draw.normal(size=(2_000, 30)).round(4)
-        rows = [{f"x{i}": float(v) for i, v in enumerate(row)} | {"y": "ab"[int(row[0] > 0)]} for row in x]
-        model = ory.fit(rows, "y", learner="network", epochs=2, progress=False)
-        model.save(folder / "model")
-        return list(_levels(folder, x))
+        return [*_small(folder), *_mixed(folder), *_digits(folder)]
 
 
-def _levels(folder: Path, x: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:
-    ours = _bodies(folder / "ours", [[(f"x{i}", [v]) for i, v in enumerate(row)] for row in x[:64]])
-    bare = _bodies(folder / "bare", [[("x", [*row])] for row in x[:64]])
-    onnx = folder / "bare.onnx"
-    _export(onnx)
-    ports = [free_port() for _ in range(3)]
-    urls = [f"http://127.0.0.1:{port}/v2/models/m/infer" for port in ports]
+def _small(folder: Path) -> Iterator[dict[str, Any]]:
+    path = "/v2/models/m/infer"
+    bodies, onnx = models.vectors(folder), folder / "bare.onnx"
+    models.export(onnx)
+    model = models.small_network(folder)
     peer = [sys.executable, "-m", "benchmarks.serve.peers"]
-    commands = [
-        [sys.executable, "-c", SERVE, str(folder / "model"), str(ports[0])],
-        [*peer, "echo", str(ports[1]), str(onnx)],
-        [*peer, "starlette", str(ports[2]), str(onnx)],
-    ]
-    files = [ours, ours, bare]
-    firsts = [file.read_bytes().splitlines()[0] for file in files]
-    with (
-        server(commands[0], urls[0], firsts[0]),
-        server(commands[1], urls[1], firsts[1]),
-        server(commands[2], urls[2], firsts[2]),
-    ):
-        asks: list[Callable[[int], dict[str, float]]] = [
-            lambda n, i=i: load(urls[i], n, files[i])
-            for i in range(3)  # type: ignore[misc]
-        ]
+    commands = {
+        "ours": [sys.executable, "-c", SERVE, str(model), "PORT"],
+        "the echo of the same front": [*peer, "echo", "PORT", str(onnx)],
+        "Starlette by hand": [*peer, "starlette", "PORT", str(onnx)],
+        "Starlette + pydantic by hand": [*peer, "checked", "PORT", str(onnx)],
+    }
+    with ExitStack() as stack:
+        services = [stack.enter_context(server(c, who, path, bodies)) for who, c in commands.items()]
+        yield _figure("small network: start to first answer (S8)", services[0].start_s, 1.0, "s", "target")
         for n in LEVELS:
-            yield _rate(f"{n} connections: requests/s", asks[0], asks[1], n, "the echo of the same front")
-            yield _rate(
-                f"{n} connections: requests/s", asks[0], asks[2], n, "Starlette by hand, bare network"
-            )
+            goals = {64: (0.6, 3.0, 3.0), 16: (0.45, None, None)}.get(n, (None, None, None))
+            yield from _level("small network", services, n, goals)
+        yield _figure("small network: memory (S8)", memory_mb(services[0].pid), 90.0, "MB", "target")
 
 
-def _rate(
-    what: str,
-    ours: Callable[[int], dict[str, float]],
-    other: Callable[[int], dict[str, float]],
-    connections: int,
-    who: str,
-) -> dict[str, Any]:
-    delays: list[tuple[float, float]] = []
-
-    def rate() -> float:
-        found = ours(connections)
-        delays.append((found["p50_ms"], found["p99_ms"]))
-        return found["rate"]
-
-    told = harness.paired(
-        what, rate, lambda: other(connections)["rate"], unit="1/s", who=who, better="higher"
-    )
-    p50, p99 = np.median(delays, axis=0)
-    told["measure"] += f" (p50 {p50:.2f}, p99 {p99:.2f} ms)"
-    return told
+def _mixed(folder: Path) -> Iterator[dict[str, Any]]:
+    for learner in ("boosted", "linear", "network"):
+        model, bodies = models.mixed(folder, learner)
+        with ExitStack() as stack:
+            services = _pair(stack, model, "/v1/models/m:predict", bodies)
+            for n in LEVELS:
+                yield from _level(f"40 columns, {learner}", services, n, (None,))
+            yield _figure(f"40 columns, {learner}: memory", memory_mb(services[0].pid), 120.0, "MB", "told")
 
 
-def _bodies(file: Path, rows: list[list[tuple[str, list[float]]]]) -> Path:
-    tensors = [
-        [
-            {"name": name, "shape": [1, len(v)] if len(v) > 1 else [1], "datatype": "FP32", "data": v}
-            for name, v in row
-        ]
-        for row in rows
+def _digits(folder: Path) -> Iterator[dict[str, Any]]:
+    model, bodies = models.digits(folder)
+    with ExitStack() as stack:
+        services = _pair(stack, model, "/v1/models/m:predict", bodies)
+        for n in LEVELS:
+            yield from _level("digits image", services, n, (None,))
+
+
+def _pair(stack: ExitStack, model: Path, path: str, bodies: Path) -> list[Asked]:
+    ours = [sys.executable, "-c", SERVE, str(model), "PORT"]
+    echo = [sys.executable, "-m", "benchmarks.serve.peers", "echo", "PORT", "-"]
+    return [
+        stack.enter_context(server(ours, "ours", path, bodies)),
+        stack.enter_context(server(echo, "the echo of the same front", path, bodies)),
     ]
-    file.write_text("\n".join(json.dumps({"inputs": t}, separators=(",", ":")) for t in tensors))
-    return file
 
 
-def _export(path: Path) -> None:
-    """The same small network, bare: 30 -> 64 -> 32 -> 2."""
-    import torch
-    from torch import nn
+def _level(
+    what: str, services: Sequence[Asked], connections: int, goals: Sequence[float | None]
+) -> Iterator[dict[str, Any]]:
+    """All services in turn, some rounds; ours beside each other one, by the median of the ratios."""
+    rounds = [[load(asked, connections) for asked in services] for _ in range(ROUNDS)]
+    ours = [one[0] for one in rounds]
+    p50, p99, cpu = (statistics.median(getattr(o, f) for o in ours) for f in ("p50_ms", "p99_ms", "cpu_us"))
+    for j, (asked, goal) in enumerate(zip(services[1:], goals, strict=False), 1):
+        ratios = [one[0].rate / one[j].rate for one in rounds]
+        ratio = statistics.median(ratios)
+        said = f"{what}, {connections} connections"
+        if j == 1:
+            said += f" (p50 {p50:.2f}, p99 {p99:.1f} ms, {cpu:.0f} us CPU)"
+        yield {
+            "measure": said,
+            "unit": "1/s",
+            "ours": statistics.median(o.rate for o in ours),
+            "reference": statistics.median(one[j].rate for one in rounds),
+            "who": f"{asked.who}, p99 {statistics.median(one[j].p99_ms for one in rounds):.1f} ms",
+            "ratio": ratio,
+            "spread": [min(ratios), max(ratios)],
+            "goal": goal,
+            "better": "higher",
+            "holds": None if goal is None else ratio >= goal,
+        }
 
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Linear(30, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2), nn.Softmax(1)
-    )
-    batch = torch.export.Dim("n")
-    torch.onnx.export(
-        net, (torch.zeros(2, 30),), path, dynamic_shapes=({0: batch},), dynamo=True, verbose=False
-    )
+
+def _figure(what: str, value: float, most: float, unit: str, who: str) -> dict[str, Any]:
+    """One figure beside the most that it should be."""
+    goal = 1.0 if who == "target" else None
+    return {
+        "measure": what,
+        "unit": unit,
+        "ours": value,
+        "reference": most,
+        "who": who,
+        "ratio": value / most,
+        "spread": None,
+        "goal": goal,
+        "better": "lower",
+        "holds": None if goal is None else value <= most,
+    }
 
 
 if __name__ == "__main__":

@@ -152,6 +152,35 @@ def killed(spark: Any, engine: Spark) -> Any:
     return {"calm": calm, "rough": rough, "recovery_s": heard[1] - heard[0] if len(heard) > 1 else None}
 
 
+def counted(worker: Any) -> dict[str, Any]:
+    """Three epochs; saves after each batch, and tells how many rows of each epoch all have seen so far."""
+    from torch import distributed
+
+    kept = worker.restored or {"sizes": [], "seen": [0, 0, 0]}
+    sizes, seen = [*kept["sizes"], worker.world], list(kept["seen"])
+    for epoch in worker.epochs(3):
+        for batch in worker.batches(50):
+            count = torch.tensor([float(len(batch["x"]))])
+            distributed.all_reduce(count)
+            seen[epoch] += int(count)
+            worker.report(epoch=epoch, world=worker.world)
+            time.sleep(0.05)
+            worker.save({"sizes": sizes, "seen": seen})
+    return {"sizes": sizes, "seen": seen}
+
+
+def elastic(spark: Any, engine: Spark) -> Any:
+    """An executor is killed in the second epoch; the gang goes on with the other."""
+    frame, done = frame_of(spark, rows(), 3), {"killed": False}
+
+    def report(rank: int, values: Any) -> None:
+        if values["epoch"] == 1 and not done["killed"]:
+            done["killed"] = True
+            executors()[0].send_signal(signal.SIGKILL)
+
+    return ory.gang(counted, workers=2, elastic=(1, 2), table=frame, engine=engine, on_report=report)
+
+
 def apart(spark: Any, engine: Spark) -> Any:
     """Not one row of the frame is lost, whoever reads it."""
     frame = frame_of(spark, rows(), 4)
@@ -178,6 +207,7 @@ def main() -> int:
         "ranks": lambda: ranks(engine),
         "apart": lambda: apart(spark, engine),
         "killed": lambda: killed(spark, engine),
+        "elastic": lambda: elastic(spark, engine),
         "equal": lambda: equal(spark, engine),
         "left": left,
     }

@@ -69,6 +69,13 @@ def test_a_killed_executor_changes_nothing_in_the_end(found: dict[str, Any]) -> 
     assert killed["recovery_s"] is not None
 
 
+def test_a_gang_goes_on_with_the_executor_that_is_left(found: dict[str, Any]) -> None:
+    for one in found["elastic"]["found"]:
+        assert one["seen"] == [1_001] * 3
+        assert one["sizes"][0] == 2
+        assert one["sizes"][1] == 1
+
+
 def test_weights_are_those_of_the_gang_on_this_machine(found: dict[str, Any]) -> None:
     assert found["equal"]["found"] <= 1e-5
 

@@ -17,13 +17,22 @@ from orrery.engines.engine import Engine
 from orrery.engines.forks import FORKS
 from orrery.engines.lives import checked
 from orrery.engines.local import Local
+from orrery.engines.ray import Ray
 from orrery.engines.spark import Spark
 from orrery.errors import SettingsError, SlotsError, WorkerError
 from orrery.training.events import Event, Started, Step
 from orrery.training.worker import Worker
 
+
+def on_ray(ray_node: Any) -> Engine:
+    """That of the tests' own node, which this program is connected to."""
+    assert ray_node.is_initialized()
+    return Ray()
+
+
 ENGINES: dict[str, Callable[[Callable[[str], Any]], Engine]] = {
     "local": lambda ask: Local(threads=3),
+    "ray": lambda ask: on_ray(ask("ray_node")),
     "spark": lambda ask: Spark(ask("spark")),
 }
 ROWS, BATCH = 401, 80
@@ -34,7 +43,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return ENGINES[request.param](request.getfixturevalue)
 
 
-def visits(worker: Worker) -> tuple[int, int]:
+def visits(worker: Worker, killed: Path) -> tuple[int, int]:
     """Two epochs; saves after each batch, and tells which rows it saw. The last of three is killed once."""
     import torch
 
@@ -44,8 +53,8 @@ def visits(worker: Worker) -> tuple[int, int]:
         for batch in worker.batches(BATCH):
             numbers = {f"row {int(x)}": 1.0 for x in batch["x"]}
             worker.report(step=steps, epoch=epoch, begun=begun, world=worker.world, **numbers)
-            if worker.rank == 2 and steps == 7 and not (worker.folder / "killed").exists():
-                (worker.folder / "killed").touch()
+            if worker.rank == 2 and steps == 7 and not killed.exists():
+                killed.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             steps += 1
             worker.save({"weights": torch.ones(2) * steps, "steps": steps})
@@ -63,14 +72,17 @@ def test_a_gang_goes_on_with_two_of_three_and_takes_the_third_in_again(
         if rank == 0:
             worlds.append(int(values["world"]))
 
+    def task(worker: Worker) -> tuple[int, int]:
+        return visits(worker, tmp_path / "killed")
+
     rows = {"x": np.arange(ROWS, dtype=np.float32)}
     done = ory.gang(
-        visits, workers=3, elastic=(1, 3), table=rows, engine=engine, folder=tmp_path / "run", on_report=hear
+        task, workers=3, elastic=(1, 3), table=rows, engine=engine, folder=tmp_path / "run", on_report=hear
     )
     sizes = [size for size, before in zip(worlds, [0, *worlds], strict=False) if size != before]
     assert sizes == [3, 2, 3]
     assert [size for size, _ in done] == [3, 3, 3]
-    assert all(begun > 7 for _, begun in done)
+    assert all(begun >= 7 for _, begun in done)
     # A step that a life was killed in is done again by the next, which began later.
     last = {values["step"]: max(v["begun"] for v in told if v["step"] == values["step"]) for values in told}
     kept = [values for values in told if values["begun"] == last[values["step"]]]
@@ -158,6 +170,16 @@ def test_fewer_than_the_least_are_not_enough() -> None:
 
     with pytest.raises(WorkerError, match=r"(?s)Worker \d of 2 .*started again 1 times; no more"):
         ory.gang(task, workers=2, elastic=(2, 2), engine=Local(threads=2), restarts=1)
+
+
+def test_a_worker_without_rows_takes_part(engine: Engine) -> None:
+    """Two rows for three workers: nobody waits for ever, and each row is seen once."""
+
+    def seen(worker: Worker) -> list[float]:
+        return [float(x) for _ in worker.epochs(2) for batch in worker.batches(1) for x in batch["x"]]
+
+    found = ory.gang(seen, workers=3, table={"x": np.array([1.0, 2.0])}, engine=engine)
+    assert sorted(x for rows in found for x in rows) == [1.0, 1.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize("elastic", [(2, 1), (0, 2), (1,), 3, (3, 4), (1.0, 2), "12"])

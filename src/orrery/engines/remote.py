@@ -267,12 +267,14 @@ class RemoteLife(Life):
         self.selector.close()
 
     def _hear_last(self, seat: Seat) -> None:
-        """What it printed until it was ended."""
+        """What it printed, and what it sent to be kept, until it was ended."""
         link = self.links[seat.rank]
         link.socket.settimeout(_LAST_S)
         while (message := link.receive()) is not None:
             if message[0] == frames.LOG:
                 self._log(seat, message[1])
+            elif message[0] == frames.FILE:
+                self._keep(message[1])
 
 
 def _write(path: Path, data: bytes) -> None:
