@@ -21,7 +21,7 @@ from orrery.data.source import Partition, Source
 from orrery.data.sources.memory import Memory
 from orrery.errors import SourceError
 
-SLICE_BYTES = 64 << 10
+SLICE_BYTES = 128 << 10
 """Of a slice of rows where any can be reached at once: in memory, or in a cache."""
 
 _LEAST_ROWS, _MOST_ROWS, _MOST_SLICES = 64, 1024, 1 << 16
@@ -221,7 +221,7 @@ def fill(table: Any, layout: Layout, out: Parts, places: NDArray[Any], first: in
 
 
 def slice_rows(rows: int, size_bytes: float) -> int:
-    """Rows of a slice: about 64 KiB, and not too many slices."""
+    """Rows of a slice: about 128 KiB, and not too many slices."""
     wanted = int(SLICE_BYTES * rows // max(size_bytes, 1))
     return max(min(max(wanted, _LEAST_ROWS), _MOST_ROWS), -(-rows // _MOST_SLICES), 1)
 
