@@ -63,7 +63,8 @@ def with_windows(model: Model, table: Table) -> Table:
 def _arrow(model: Model, table: pa.Table) -> pa.Table:
     model.signature.check(table.schema.names)
     if model.signature.lacks_windows(table.column_names):
-        return _table(model, read(table)).to_arrow()
+        answered: pa.Table = _table(model, read(table)).to_arrow()
+        return answered
     schema = model.signature.answered(table.schema)
     return pa.Table.from_batches([model.predict_batch(batch) for batch in table.to_batches()], schema)
 
