@@ -26,7 +26,7 @@ async def server(desk: Desk, request: Request) -> Response:
         {
             "name": "orrery",
             "version": __version__,
-            "extensions": ["binary_tensor_data", "model_configuration", "model_repository"],
+            "extensions": ["binary_tensor_data", "model_configuration", "model_repository", "statistics"],
         }
     )
 
