@@ -11,14 +11,14 @@ from orrery.data.rows import narrowed
 from orrery.data.sources.ray import stored
 from orrery.engines.keeper import Post, serve
 from orrery.engines.tasks import Batches, Task, merging, packed
+from orrery.extras import require
 
-_ANSWER = pa.schema({"number": pa.int64(), "answer": pa.binary()})
+_ANSWER = pa.schema([pa.field("number", pa.int64()), pa.field("answer", pa.binary())])
 
 
 def keep(post: Post, rank: int, blocks: Sequence[Any]) -> None:
     """Keep a worker of a gang; ``blocks`` are references to its rows."""
-    import ray
-
+    ray = require("ray", "A worker on Ray")
     serve(post, rank, (batch for block in blocks for batch in ray.get(block).to_batches()))
 
 
