@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orrery.data.address import source_of
 from orrery.data.sources.ray import RayData
-from orrery.data.sources.spark import Spark
+from orrery.data.sources.spark import Spark, folder_of
 from orrery.data.table import Table
 from orrery.engines.engine import Member
 from orrery.errors import EmptyTableError, SettingsError
@@ -85,7 +85,7 @@ def pulled(table: Table) -> Table:
     """A table of the files that a data frame consists of; other tables as they are. Raises SettingsError."""
     if not isinstance(table.source, CLUSTERED):
         return table
-    place = table.source.folder() if isinstance(table.source, Spark) else None
+    place = folder_of(table.source) if isinstance(table.source, Spark) else None
     if place is None:
         raise SettingsError(
             f"feed='pull' needs rows that workers can read themselves; {table.source!r} is no plain files.",

@@ -137,20 +137,6 @@ class Spark(PlainSource):
             if own:
                 self.frame.unpersist()
 
-    def folder(self) -> str | None:
-        """The place whose files the frame is, and nothing else; None where it is more, or nobody can tell."""
-        plan = getattr(self.frame, "_jdf", None)
-        if plan is None:
-            return None
-        read = plan.queryExecution().analyzed()
-        while read.getClass().getSimpleName() == "SubqueryAlias":  # a name that was given to it
-            read = read.children().head()
-        if read.getClass().getSimpleName() != "LogicalRelation":
-            return None
-        roots = read.relation().location().rootPaths()
-        address = str(roots.head().toUri().toString()) if roots.size() == 1 else ""
-        return address.removeprefix("file://") or None
-
     def bytes_to_read(self, columns: Sequence[str] | None, where: str | None) -> int | None:
         """What Spark's optimizer expects."""
         return _size(self._narrowed(columns, where))
@@ -184,6 +170,21 @@ class Spark(PlainSource):
 
     def __repr__(self) -> str:
         return self.place if isinstance(self.place, str) else "DataFrame of Spark, in memory"
+
+
+def folder_of(source: Spark) -> str | None:
+    """The place whose files the frame is, and nothing else; None where it is more, or nobody can tell."""
+    plan = getattr(source.frame, "_jdf", None)
+    if plan is None:
+        return None
+    read = plan.queryExecution().analyzed()
+    while read.getClass().getSimpleName() == "SubqueryAlias":  # a name that was given to it
+        read = read.children().head()
+    if read.getClass().getSimpleName() != "LogicalRelation":
+        return None
+    roots = read.relation().location().rootPaths()
+    address = str(roots.head().toUri().toString()) if roots.size() == 1 else ""
+    return address.removeprefix("file://") or None
 
 
 def _session() -> Any:
