@@ -13,7 +13,7 @@ from orrery.engines.keeper import Post, serve
 from orrery.engines.tasks import Batches, Task, merging, packed
 from orrery.extras import require
 
-_ANSWER = pa.schema([pa.field("number", pa.int64()), pa.field("answer", pa.binary())])
+_ANSWER: dict[str, Any] = {"number": pa.int64(), "answer": pa.binary()}
 
 
 def keep(post: Post, rank: int, blocks: Sequence[Any]) -> None:
@@ -30,7 +30,7 @@ def call(task: Callable[[Any], Any], item: Any) -> bytes:
 def merge(aggregate: Any, *blocks: Any) -> Any:
     """The summaries in some blocks, merged, as one block."""
     summaries = (batch for block in blocks if block.num_rows for batch in block.to_batches())
-    return pa.Table.from_batches(merging(aggregate)(summaries), _ANSWER)
+    return pa.Table.from_batches(merging(aggregate)(summaries), pa.schema(_ANSWER))
 
 
 def over(task: Task, columns: Any) -> Callable[[Any], Iterator[Any]]:
