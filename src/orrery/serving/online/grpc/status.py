@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 
 from orrery.errors import OrreryError
 from orrery.serving.online.problem import status_of
