@@ -79,7 +79,8 @@ def is_client(ray: Any) -> bool:
 
 def started_here() -> str | None:
     """The address of the cluster that ``ray start`` made on this machine, where it still answers."""
-    told = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"  # Ray's own
+    base = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    told = Path(base) / "ray" / "ray_current_cluster"  # where Ray writes it
     try:
         address = told.read_text().strip()
         check_address(address)
