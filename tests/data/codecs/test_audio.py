@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.media import tone
 
-from orrery.data.codecs.audio import MAX_SAMPLES, decode, encode, info, is_audio
+from orrery.data.codecs.audio import MAX_SAMPLES, decode, encode, info, is_audio, seconds_of
 from orrery.errors import BadRowError, SettingsError
 
 TONE = tone(440, 0.5, 16000)
@@ -107,6 +107,32 @@ def test_silence_that_would_fill_the_memory_is_refused() -> None:
         decode(data, rate=192_000, max_samples=1 << 24)
     assert decode(data, rate=8000, seconds=1.0, max_samples=1 << 20).shape == (1, 8000)
     assert MAX_SAMPLES * 4 <= 256 << 20
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_its_length_is_told_without_unpacking(form: str) -> None:
+    data = written(np.tile(TONE, 20), 16000, form)
+    assert seconds_of(data) == pytest.approx(10, abs=0.1)
+    with pytest.raises(BadRowError):
+        seconds_of(b"no sound")
+
+
+def flac(samples: int) -> bytes:
+    """A tone of 8,000 samples whose header tells another number (RFC 9639, 8.2)."""
+    data = bytearray(written(TONE, 16000, "FLAC"))
+    told = int.from_bytes(data[18:26], "big")
+    data[18:26] = ((told & ~((1 << 36) - 1)) | samples).to_bytes(8, "big")
+    return bytes(data)
+
+
+def test_no_more_is_unpacked_than_the_header_tells() -> None:
+    assert seconds_of(flac(100)) == 100 / 16000
+    assert decode(flac(100), rate=16000).shape == (1, 100)
+    assert seconds_of(flac(1 << 35)) > 2_000_000
+    with pytest.raises(BadRowError):
+        decode(flac(1 << 35), rate=16000)
+    with pytest.raises(BadRowError, match="how long it is"):
+        seconds_of(flac(0))
 
 
 @settings(max_examples=80, deadline=None)

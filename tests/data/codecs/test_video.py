@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.media import clip
 
-from orrery.data.codecs.video import form_of, frames, info, is_video, spread
+from orrery.data.codecs.video import form_of, frames, info, is_video, seconds_of, spread
 from orrery.errors import BadRowError, SettingsError
 
 FORMS = {"avi": "avi", "mp4": "mp4", "mov": "mp4", "matroska": "matroska", "mpegts": "mpegts"}
@@ -63,6 +64,19 @@ def test_frames_of_too_many_pixels_are_refused() -> None:
     with pytest.raises(BadRowError, match="over the limit"):
         list(frames(data, max_pixels=64 * 63))
     assert len(list(frames(data, max_pixels=64 * 64))) == 10
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_its_length_is_told_without_decoding(form: str) -> None:
+    assert seconds_of(clip(9, seconds=7.5, form=form)) == pytest.approx(7.5, abs=0.11)
+
+
+@pytest.mark.parametrize("told_ms", [0.0, 1.0, 7_200_000.0])
+def test_a_header_does_not_make_a_video_shorter_than_it_is(told_ms: float) -> None:
+    data = bytearray(clip(9, seconds=3, form="matroska"))
+    at = data.index(b"\x44\x89\x88") + 3  # the element Duration, a float (RFC 9559, 5.1.2.10)
+    data[at : at + 8] = struct.pack(">d", told_ms)
+    assert seconds_of(bytes(data)) == pytest.approx(max(3, told_ms / 1000), abs=0.11)
 
 
 @settings(max_examples=40, deadline=None)

@@ -24,6 +24,7 @@ MAX_PIXELS = 1 << 25
 _HEAD = 4096
 _WITHIN, _WITHIN_PIXELS = 400, 1 << 29  # unpacked at most to get from a key frame to the moment looked for
 _SLACK_S = 1e-6
+_MOST_PACKETS = 1 << 22
 _STILL = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"M4A ", b"M4B ", b"crx ")
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
@@ -72,6 +73,26 @@ def info(data: bytes | BinaryIO) -> Clip:
     """Size, rate and length, from the header. Raises BadRowError."""
     with _opened(data, MAX_PIXELS) as (container, stream):
         return _clip(container, stream)
+
+
+def seconds_of(data: bytes | BinaryIO) -> float:
+    """How long a video is, without decoding it: what its header says, or its packets where they go on longer.
+
+    Raises BadRowError, also where neither tells.
+    """
+    with _opened(data, MAX_PIXELS) as (container, stream):
+        longest = _clip(container, stream).duration_s
+        begin = stream.start_time
+        for number, packet in enumerate(container.demux(stream)):
+            if number > _MOST_PACKETS:
+                raise _bad(f"it has more than {_MOST_PACKETS:,} frames")
+            if packet.pts is not None:
+                begin = packet.pts if begin is None else begin
+                end = packet.pts + (packet.duration or 0) - begin
+                longest = max(longest, float(end * packet.time_base))
+    if longest <= 0:
+        raise _bad("it does not say how long it is")
+    return longest
 
 
 def frames(
