@@ -42,10 +42,10 @@ def generated_batches(model: Model, rows: int, size: int) -> Iterator[pa.RecordB
     if example is None or len(example) == 0:
         return
     pools = []
-    for field in model.signature.inputs.each():
+    for field in model.signature.whole.each():
         column = example.column(field.name).combine_chunks()
         pools.append(_pool(field, column, _words(model, field.name), draw))
-    names = list(model.signature.inputs.names)
+    names = list(model.signature.whole.names)
     for start in range(0, rows, size):
         count = min(size, rows - start)
         yield pa.RecordBatch.from_arrays([_taken(pool, count, draw) for pool in pools], names=names)

@@ -16,6 +16,8 @@ import pytest
 import orrery as ory
 from orrery.serving.online.server import Service
 from orrery.serving.past import PastStore
+from orrery.serving.proof import prove
+from orrery.serving.runner import Runner
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 WINDOWS = (
@@ -103,3 +105,8 @@ def test_a_time_that_is_none_is_told_with_its_row(service: Service) -> None:
     assert answer.status_code == 400
     assert "'soon' cannot be read as time" in answer.json()["detail"]
     assert answer.json()["pointer"] == "/rows/0/time"
+
+
+def test_a_model_that_reads_windows_is_proved(model: ory.Model) -> None:
+    proof = prove(model, Runner(model), rows=500, seconds=60.0)
+    assert (proof.rows, proof.largest) == (500, 0.0)
