@@ -36,6 +36,7 @@
     │   ├── UnknownPathError     a URL that the service does not have
     │   ├── BadRequestError      a request cannot be answered as it stands
     │   │   └── TooLargeError    a request is larger than the service takes
+    │   ├── UnauthorizedError    the caller has no token, or a wrong one
     │   ├── ForbiddenError       the caller may not do this
     │   ├── LateError            the answer did not come before the caller's deadline
     │   ├── OverloadedError      the queue is full: ask again later
@@ -266,6 +267,10 @@ class BadRequestError(ServingError):
 
 class TooLargeError(BadRequestError):
     """A request is larger than the service takes."""
+
+
+class UnauthorizedError(ServingError):
+    """A caller has no token, or one that is not known."""
 
 
 class ForbiddenError(ServingError):

@@ -8,6 +8,7 @@ import typer
 
 from orrery.cli.options import app_of
 from orrery.registry.url import SCHEME
+from orrery.serving.online.access import VARIABLE, Access
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.server import serve as serve_model
 
@@ -32,6 +33,11 @@ def serve(
         list[str] | None,
         typer.Option(help="A name that requests may call this host by; for a proxy. May be repeated."),
     ] = None,
+    token_env: Annotated[
+        str, typer.Option(metavar="NAME", help="The variable with the tokens: ask:TOKEN manage:TOKEN ...")
+    ] = VARIABLE,
+    certificate: Annotated[str, typer.Option(metavar="FILE", help="PEM: answer over TLS.")] = "",
+    key: Annotated[str, typer.Option(metavar="FILE", help="PEM: the certificate's private key.")] = "",
 ) -> None:
     """Answer over HTTP with published models, until Ctrl-C. Moved aliases and routes are followed at once.
 
@@ -44,7 +50,8 @@ def serve(
     """
     limits = Limits(allowed_hosts=tuple(allow_host or ()))
     whats = [*(models or ()), *([SCHEME] if everything else [])]
-    serve_model(whats, host=host, port=port, record=record, wait=True, limits=limits, grpc_port=grpc_port)
+    access = Access(tokens_from=token_env, certificate=certificate, private_key=key)
+    serve_model(whats, host=host, port=port, record=record, limits=limits, grpc_port=grpc_port, access=access)
 
 
 app = app_of(serve)

@@ -15,11 +15,12 @@ from orrery.errors import (
     OverloadedError,
     ServingError,
     TooLargeError,
+    UnauthorizedError,
     UnknownPathError,
 )
 
 _OF_STATUS: dict[int, type[OrreryError]] = {
-    401: ForbiddenError,
+    401: UnauthorizedError,
     403: ForbiddenError,
     404: UnknownPathError,
     413: TooLargeError,

@@ -1,4 +1,4 @@
-"""The gate: requests for another host are turned away.
+"""The gate: requests for another host are turned away, and so are those without a token where there are some.
 
 A page of the internet can give its own name the address of this machine (DNS rebinding), and then reach a
 local service through the browser of its reader, as if it were of the same origin. The name that the browser
@@ -13,27 +13,33 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orrery.errors import BadRequestError, listing
+from orrery.errors import BadRequestError, UnauthorizedError, listing
+from orrery.serving.online.access import Tokens
 from orrery.serving.online.problem import oip_error, problem
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(rb"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 _MISDIRECTED = 421
+_OPEN = frozenset(("/v2/health/live", "/v2/health/ready", "/ping", "/health"))
 
 
 class Gate:
-    """An application behind a check of the host that each request names; None allows any."""
+    """An application behind a check of the host that each request names, None for any, and of its token.
 
-    def __init__(self, app: ASGIApp, allowed: frozenset[str] | None) -> None:
+    What the token allows is told to the application as ``role`` of the scope.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: frozenset[str] | None, tokens: Tokens | None = None) -> None:
         self.app = app
         self.allowed = allowed
+        self.tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or say which host is served."""
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if found and (self.allowed is None or found[1].decode().lower() in self.allowed):
-            await self.app(scope, receive, send)
+            await self._admitted(scope, receive, send)
             return
         status = _MISDIRECTED if found else 400
         error = BadRequestError("A request has one header Host, the name of this service.")
@@ -44,6 +50,19 @@ class Gate:
             )
         said = oip_error if scope["path"].startswith("/v2") else problem
         await said(error, status)(scope, receive, send)
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.tokens is not None and scope["path"] not in _OPEN:
+            headers = [
+                value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"
+            ]
+            try:
+                scope["role"] = self.tokens.check(headers)
+            except UnauthorizedError as error:
+                said = oip_error if scope["path"].startswith("/v2") else problem
+                await said(error, None)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 def allowed_hosts(address: str, name: str, more: Iterable[str] = ()) -> frozenset[str] | None:

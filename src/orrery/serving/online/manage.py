@@ -2,7 +2,8 @@
 
 ``POST /v2/repository/models/{name}/load`` and ``unload`` as Triton's clients ask for it, the same as
 ``POST /v1/models/{name}:load`` and ``:unload``; ``GET`` and ``PUT /v1/models/{name}/route``, and
-``POST /v1/models/{name}:rollback``. Only callers on this machine may, unless the limits say otherwise.
+``POST /v1/models/{name}:rollback``. Where the service has tokens, those to manage are needed; without, only
+callers on this machine may, unless the limits say otherwise.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from orrery.errors import BadRequestError, ForbiddenError, RegistryError, RouteC
 from orrery.registry.folder import FolderRegistry
 from orrery.registry.rollback import rollback as roll_back
 from orrery.registry.routes import Routing
+from orrery.serving.online.access import check_manager
 from orrery.serving.online.body import read_body, read_object
 from orrery.serving.online.desk import Desk
 from orrery.serving.route import Route
@@ -122,10 +124,12 @@ def _registry(route: Route) -> FolderRegistry:
 
 async def _managed(desk: Desk, request: Request) -> dict[str, Any]:
     """The body of a call that changes something. Raises ForbiddenError for a caller from elsewhere."""
-    if not desk.limits.manage_from_afar and not _is_local(request):
+    if "role" in request.scope:
+        check_manager(request.scope["role"])
+    elif not desk.limits.manage_from_afar and not _is_local(request):
         raise ForbiddenError(
             "Only callers on its own machine may change what this service answers with.",
-            hint="Change the route in the registry, or serve with Limits(manage_from_afar=True).",
+            hint="Change the route in the registry, or give the service tokens (ORRERY_TOKENS).",
         )
     with desk.seat(request) as seat:
         body = await read_body(request, seat)

@@ -22,8 +22,10 @@ from orrery.errors import (
     SettingsError,
     TargetError,
     TooLargeError,
+    UnauthorizedError,
     UnknownPathError,
 )
+from orrery.serving.online.access import CHALLENGE
 
 Said = Callable[[OrreryError, int | None], Response]
 """How a protocol says an error; with a status other than the error's own."""
@@ -33,6 +35,7 @@ _STATUS: tuple[tuple[type[OrreryError], int], ...] = (
     (TooLargeError, 413),
     (OverloadedError, 503),
     (LateError, 504),
+    (UnauthorizedError, 401),
     (ForbiddenError, 403),
     (RouteConflictError, 409),
     (ModelNotFoundError, 404),
@@ -91,7 +94,7 @@ def failed(error: Exception, path: str, said: Said) -> Response:
 
 
 def _response(said: dict[str, object], status: int, media_type: str) -> Response:
-    headers = {"Retry-After": "1"} if status == 503 else None
+    headers = {503: {"Retry-After": "1"}, 401: {"WWW-Authenticate": CHALLENGE}}.get(status)
     return Response(msgspec.json.encode(said), status, headers, media_type)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 import socket
 import sys
@@ -19,12 +20,15 @@ from orrery import settings
 from orrery.errors import PortInUseError, ServingError, SettingsError
 from orrery.estimators.model import Model
 from orrery.extras import require
+from orrery.serving.online.access import Access, is_exposed
 from orrery.serving.online.limits import Limits
 from orrery.serving.record import Recorder
 from orrery.serving.route import Route
 from orrery.serving.shelf import Shelf, What
 
 _PURPOSE = "Serving a model"
+_EXPOSED = "Others can reach the service at %s, and it has not both tokens and a certificate."
+_log = logging.getLogger("orrery.serving")
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -38,6 +42,7 @@ def serve(
     name: str = "",
     limits: Limits | None = None,
     grpc_port: int | None = None,
+    access: Access | None = None,
 ) -> Service:
     """Answer over HTTP with a model: a URL such as ``models:/digits@champion``, a path, or a model in hand.
 
@@ -45,19 +50,22 @@ def serve(
     asked for. A moved alias and a changed route are followed without a pause. With ``wait`` it answers until
     Ctrl-C or SIGTERM; without, it returns at once, and the :class:`Service` is closed by its ``with`` block.
     ``port`` 0 takes a free one.
-    With ``grpc_port`` it answers there too, over gRPC; 0 takes a free one.
+    With ``grpc_port`` it answers there too, over gRPC; 0 takes a free one. ``access`` says which tokens
+    callers need, and which certificate it shows.
     Raises PortInUseError, ModelNotFoundError, ReplayError, MissingExtraError.
     """
     for package in ("uvicorn", "httptools", "starlette", "prometheus_client", "python_multipart", "msgspec"):
         require(package, _PURPOSE)
     for package in ("grpc", "google.protobuf") if grpc_port is not None else ():
         require(package, "Serving over gRPC")
+    access = access or Access()
+    access.check()
     with ExitStack() as undo:
         listener = undo.enter_context(_listen(host, port))
         limits = limits or Limits()
         shelf = undo.enter_context(_shelf(model, name, limits))
         recorder = Recorder(settings.home().absolute()) if record else None
-        service = Service(shelf, recorder, limits, listener, host, grpc_port)
+        service = Service(shelf, recorder, limits, listener, host, grpc_port, access)
         undo.callback(service.close)
         service.start()
         undo.pop_all()
@@ -90,6 +98,7 @@ class Service:
         listener: socket.socket,
         host: str = "",
         grpc_port: int | None = None,
+        access: Access | None = None,
     ) -> None:
         self.shelf = shelf
         self.recorder = recorder
@@ -100,7 +109,9 @@ class Service:
         """Where it answers over gRPC; None for nowhere."""
         address, port = listener.getsockname()[:2]
         address = _WILDCARDS.get(address, address)
-        self.url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+        self.access = access or Access()
+        scheme = "https" if self.access.certificate else "http"
+        self.url = f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
         self._server: Any = None
         self._ended = ExitStack()
 
@@ -121,31 +132,13 @@ class Service:
 
     def start(self) -> None:
         """Begin to answer."""
-        import uvicorn  # optional packages, as is what these modules need
-
-        from orrery.serving.online.app import app_of
-        from orrery.serving.online.connection import Connection
-        from orrery.serving.online.desk import Desk
-        from orrery.serving.online.gate import Gate, allowed_hosts
+        from orrery.serving.online.desk import Desk  # it needs optional packages
         from orrery.serving.online.metrics import Metrics
         from orrery.serving.online.warden import Warden
 
         metrics = Metrics(self.shelf, self.recorder)
         desk = Desk(self.shelf, self.recorder, self.limits, metrics, settings.home().absolute())
-        address = self.listener.getsockname()[0]
-        hosts = allowed_hosts(address, self.host, self.limits.allowed_hosts)
-        config = uvicorn.Config(
-            Gate(app_of(desk), hosts),
-            http=partial(Connection, limits=self.limits, idle={}),  # type: ignore[arg-type]
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=self.limits.drain_s,
-        )
-        self._server = self._beside(config, desk) if self.grpc_port is not None else uvicorn.Server(config)
+        self._server = self._server_of(desk)
         thread = threading.Thread(
             target=self._server.run, args=([self.listener],), name="orrery-serve", daemon=True
         )
@@ -167,13 +160,38 @@ class Service:
         if self.grpc_port is not None:
             self.grpc_port = self._server.other.port
 
-    def _beside(self, config: Any, desk: Any) -> Any:
-        """The server with gRPC beside it."""
+    def _server_of(self, desk: Any) -> Any:
+        """Uvicorn's server, with gRPC beside it where that is wanted."""
+        import uvicorn  # an optional package
+
+        from orrery.serving.online.app import app_of
+        from orrery.serving.online.connection import Connection
+        from orrery.serving.online.gate import Gate, allowed_hosts
+
+        tokens = self.access.tokens()
+        address = self.listener.getsockname()[0]
+        if is_exposed(address, self.access, tokens):
+            _log.warning(_EXPOSED, address)
+        hosts = allowed_hosts(address, self.host, self.limits.allowed_hosts)
+        config = uvicorn.Config(
+            Gate(app_of(desk), hosts, tokens),
+            http=partial(Connection, limits=self.limits, idle={}),  # type: ignore[arg-type]
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=self.limits.drain_s,
+            ssl_certfile=self.access.certificate or None,
+            ssl_keyfile=self.access.private_key or None,
+        )
+        if self.grpc_port is None:
+            return uvicorn.Server(config)
         from orrery.serving.online.grpc.beside import Beside
         from orrery.serving.online.grpc.server import GrpcServer
 
-        address = self.listener.getsockname()[0]
-        return Beside(config, GrpcServer(desk, address, self.grpc_port or 0))
+        return Beside(config, GrpcServer(desk, address, self.grpc_port, self.access, tokens))
 
     def wait(self) -> None:
         """Answer until SIGTERM, which ends it well, or Ctrl-C, which is raised again when all is ended."""

@@ -25,7 +25,7 @@ def check_near(limits: Limits, peer: str) -> None:
     if not (is_near or limits.manage_from_afar):
         raise ForbiddenError(
             "Only callers on its own machine may change what this service answers with.",
-            hint="Change the route in the registry, or serve with Limits(manage_from_afar=True).",
+            hint="Change the route in the registry, or give the service tokens (ORRERY_TOKENS).",
         )
 
 

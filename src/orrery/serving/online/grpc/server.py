@@ -19,7 +19,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from starlette.requests import ClientDisconnect
 
-from orrery.errors import BadRequestError, OrreryError, OverloadedError, ServingError
+from orrery.errors import BadRequestError, OrreryError, OverloadedError, ServingError, UnauthorizedError
+from orrery.serving.online.access import Access, Tokens, check_manager
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.grpc import service
 from orrery.serving.online.grpc.infer import infer
@@ -46,6 +47,7 @@ _SAYS: dict[str, Callable[[Desk, Any], Awaitable[Any]]] = {
     "RepositoryModelUnload": service.unload,
 }
 """Calls beside inference. Those of the protocol that are not offered are UNIMPLEMENTED."""
+_OPEN = ("ServerLive", "ServerReady")
 _MANAGING = ("RepositoryModelLoad", "RepositoryModelUnload")
 
 
@@ -55,17 +57,31 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     ``port`` 0 becomes the one that was free.
     """
 
-    def __init__(self, desk: Desk, host: str, port: int) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        host: str,
+        port: int,
+        access: Access,
+        tokens: Tokens | None = None,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.desk = desk
         self.host = host
         self.port = port
+        self.access = access
+        self.tokens = tokens
+        self.shared = shared
+        """Whether other processes listen at the port too."""
         self._server: Any = None
         self._slow = 0  # messages that are taking long to arrive
         self._streams = 0
 
     async def start(self) -> None:
         """Listen. Raises PortInUseError, ServingError, SettingsError."""
-        check_free(self.host, self.port)
+        if not self.shared:
+            check_free(self.host, self.port)
         limits = self.desk.limits
         self._server = grpc.aio.server(
             handlers=[self],
@@ -74,15 +90,20 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
                 ("grpc.max_receive_message_length", limits.body_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.server_handshake_timeout_ms", int(1000 * limits.head_s)),
-                ("grpc.so_reuseport", 0),  # a port that is taken is an error
+                ("grpc.so_reuseport", int(self.shared)),  # else a port that is taken is an error
             ],
         )
         try:
             place = f"[{self.host}]" if ":" in self.host else self.host
-            self.port = self._server.add_insecure_port(f"{place}:{self.port}")
+            self.port = self._listen(f"{place}:{self.port}")
         except RuntimeError as error:
             raise ServingError(f"gRPC cannot listen at {self.host}, port {self.port}: {error}.") from None
         await self._server.start()
+
+    def _listen(self, place: str) -> int:
+        if not self.access.certificate:
+            return int(self._server.add_insecure_port(place))
+        return int(self._server.add_secure_port(place, grpc.ssl_server_credentials([self.access.pem()])))
 
     async def stop(self) -> None:
         """Take no more calls, and end when those that run are answered or the time to drain is over."""
@@ -109,6 +130,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         began_s = time.perf_counter()
         status = 499  # the caller hung up, unless something else is known
         try:
+            if name not in _OPEN:
+                self._check_token(context, manages=name in _MANAGING)
             body = await self._read(context)
             if body is grpc.aio.EOF:
                 raise BadRequestError("The call has no message.")
@@ -125,9 +148,9 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _answer(self, name: str, body: bytes, context: Any) -> bytes:
         request = _parsed(f"{name}Request", body)
-        if name in _MANAGING:
+        if name in _MANAGING and self.tokens is None:
             check_near(self.desk.limits, context.peer())
-        elif name != "ModelReady" and (asked := _asked(request)):
+        elif name not in (*_MANAGING, "ModelReady") and (asked := _asked(request)):
             await self.desk.called(asked)
         if name == "ModelInfer":
             answer = await self._infer(request, len(body), context)
@@ -145,11 +168,21 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _stream(self, _: object, context: Any) -> None:
         """``ModelStreamInfer``: a response to each request, in order; an error does not end the stream."""
         try:
+            self._check_token(context)
             async with self._open_stream():
                 while (body := await context.read()) is not grpc.aio.EOF:
                     await context.write(await self._streamed(body, context))
-        except OverloadedError as error:
+        except (OverloadedError, UnauthorizedError) as error:
             await context.abort(code_of(error), text_of(error), trailers_of(error))
+
+    def _check_token(self, context: Any, *, manages: bool = False) -> None:
+        """Whether the caller may. Raises UnauthorizedError, ForbiddenError."""
+        if self.tokens is None:
+            return
+        metadata = context.invocation_metadata() or ()
+        role = self.tokens.check(str(value) for name, value in metadata if name == "authorization")
+        if manages:
+            check_manager(role)
 
     @asynccontextmanager
     async def _open_stream(self) -> AsyncIterator[None]:
