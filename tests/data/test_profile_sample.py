@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.servers.mongodb import MongoDb
+from tests.servers.postgresql import Server
 from tests.servers.web import Web, web
 from typer.testing import CliRunner
 
 from orrery.cli.data import app
+from orrery.data.profile_sample import Sample
 from orrery.data.source import Partition
 from orrery.data.sources.plain import PlainSource
 from orrery.data.table import Table, read
@@ -51,7 +55,7 @@ def test_parts_are_chosen_evenly_and_the_rest_is_not_read() -> None:
     assert profile["n"].minimum == 0
     assert profile["n"].maximum == 187_099
     assert profile.sample is not None
-    assert profile.sample.to_dict() == {"rows": 1600, "parts": 16, "of_parts": 200, "of_rows": 200_000}
+    assert profile.sample == Sample(rows=1600, parts=16, of_parts=200, of_rows=200_000)
     assert "at most 1,600 rows, 0.80% of 200,000: the first of each of 16 of 200 parts" in str(profile)
     assert "1,600" in profile._repr_html_()
 
@@ -86,6 +90,44 @@ def test_what_needs_every_row_is_not_sampled() -> None:
         summed.describe(sample=10)
     with pytest.raises(SettingsError, match="at least 1"):
         Table(Far(1)).describe(sample=0)
+
+
+def test_a_table_of_postgresql_is_drawn_from_all_its_blocks(postgresql: Server) -> None:
+    with psycopg.connect(postgresql.url, autocommit=True) as link:
+        link.execute("create table many (n int primary key, kind text)")
+        link.execute("insert into many select g, 'k' || g % 3 from generate_series(1, 200000) g")
+        link.execute("create view few as select * from many")
+        link.execute("analyze many")
+    table = read(postgresql.url, table="many")
+    profile = table.describe(sample=5000)
+    assert 1000 < profile.rows <= 5000
+    assert profile["n"].maximum > 150_000
+    assert profile["n"].minimum < 50_000
+    assert "drawn there at random by tablesample system (2.5) repeatable" in str(profile)
+    assert table.describe(sample=5000) == profile
+    some = table.where("n > 100000 and kind = 'k1'").describe(sample=5000)
+    assert 500 < some.rows <= 5000
+    assert some["n"].minimum > 100_000
+    assert some["n"].maximum > 180_000
+    assert table.describe(sample=400_000).sample is None
+    for other in (read(postgresql.url, table="few"), read(postgresql.url, query="select n from many")):
+        first = other.describe(sample=5000)
+        assert (first.rows, first["n"].maximum) == (5000, 5000)
+        assert "the first there" in str(first)
+
+
+def test_a_collection_of_mongodb_is_drawn_at_random(mongodb: MongoDb) -> None:
+    documents = [{"_id": i, "n": i, "odd": "x" if i % 2 else "y"} for i in range(30_000)]
+    table = read(mongodb.url(mongodb.fill([*documents, {"_id": 30_000, "n": "bad"}])), on_bad="quarantine")
+    profile = table.describe(sample=1000)
+    assert 990 < profile.rows <= 1000
+    assert profile["n"].maximum > 10_000
+    assert "drawn there at random by $sample" in str(profile)
+    odd = table.where("odd = 'x' and n < 20000").describe(sample=1000)
+    assert (odd.rows, odd["odd"].distinct) == (1000, 1)
+    assert odd["n"].maximum > 10_000
+    assert table.describe(sample=40_000).sample is None
+    assert table.describe(sample=40_000).rows == 30_000
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ _BY_ROW = (Select, Kinds, Where, Map, Pictures)
 
 
 class Sample(Spec):
-    """Which rows were looked at: the first of some parts, which lie evenly over all."""
+    """Which rows were looked at: drawn at random, or the first of some parts, which lie evenly over all."""
 
     rows: int
     """So many were asked for."""
@@ -30,9 +30,13 @@ class Sample(Spec):
     of_parts: int
     of_rows: int | None = None
     """Of all rows at the place, where that is known."""
+    drawn: str | None = None
+    """How the place drew them at random; None where they are the first."""
 
     def __str__(self) -> str:
         share = f", {self.rows / self.of_rows:.2%} of {self.of_rows:,}" if self.of_rows else ""
+        if self.drawn:
+            return f"a sample of at most {self.rows:,} rows{share}: drawn there at random by {self.drawn}"
         where = f"of each of {self.parts:,} of {self.of_parts:,} parts" if self.of_parts > 1 else "there"
         return f"a sample of at most {self.rows:,} rows{share}: the first {where}"
 
@@ -53,10 +57,11 @@ def is_by_row(pipeline: Pipeline) -> bool:
 
 @dataclass
 class Some:
-    """A source of which only the first rows of some parts are read."""
+    """A source of which only the first rows of some parts are read, or rows that the place draws."""
 
     source: Source
     rows: int
+    drawn: str | None = None
     complete: bool = True
     """Whether nothing was left out; known when all parts were read."""
     _all: Sequence[Partition] = field(default_factory=tuple)
@@ -104,6 +109,8 @@ class Some:
 
     def sample(self, where: str | None) -> Sample | None:
         """What was looked at; None where it was everything."""
+        if self.drawn:
+            return Sample(rows=self.rows, parts=1, of_parts=1, drawn=self.drawn)
         if self.complete:
             return None
         rows = [part.rows for part in self._all]
@@ -113,5 +120,7 @@ class Some:
 
 def some(pipeline: Pipeline, rows: int) -> tuple[Pipeline, Some]:
     """The pipeline over some rows, and what will know which."""
-    source = Some(pipeline.source, rows)
+    draw = getattr(pipeline.source, "draw", None)
+    drawn = draw(rows, pipeline.where) if draw is not None else None
+    source = Some(pipeline.source, rows) if drawn is None else Some(drawn.source, rows, drawn.how)
     return replace(pipeline, source=source), source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from orrery.aggregate import RecordBatch
 from orrery.schema import Schema
@@ -31,6 +31,15 @@ class Estimate:
     """Of the columns and rows asked for."""
 
 
+class Draw(NamedTuple):
+    """Some rows of a source, drawn at random by the place itself."""
+
+    source: Source
+    """Gives these rows only."""
+    how: str
+    """What the place was asked to do, for people."""
+
+
 class Source(Protocol):
     """One place that holds rows. Adding one is a new file in ``data/sources/``.
 
@@ -40,7 +49,7 @@ class Source(Protocol):
     ``dialect`` (sqlglot's name of the SQL it speaks) beside it; ``pushed(where)``, the parts of a condition
     that the place itself can apply, for people; ``bytes_to_read(columns, where)``, what reading those would
     take, found without reading rows, or None; ``estimate(columns, where)``, an :class:`Estimate` of what
-    the others do not know.
+    the others do not know; ``draw(rows, where)``, a :class:`Draw` of about that many rows that pass, or None.
     """
 
     def schema(self) -> Schema:

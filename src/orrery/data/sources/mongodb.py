@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from orrery.aggregate import RecordBatch
 from orrery.data import conditions
 from orrery.data.quarantine import BadRows, OnBad
 from orrery.data.rows import narrowed, needed
-from orrery.data.source import Estimate, Partition
+from orrery.data.source import Draw, Estimate, Partition
 from orrery.data.sources.mongodb_address import Address, client
 from orrery.data.sources.mongodb_bson import offsets
 from orrery.data.sources.mongodb_collection import (
@@ -225,6 +226,25 @@ class MongoDb:
             size = self._mean_bytes(None) * rows if self._only else size_of(collection)
             share = passing(collection, self._only, self._split(where)[0], rows)
         return Estimate(None, size, None if share is None else round(rows * share * each))
+
+    def draw(self, rows: int, where: str | None) -> Draw | None:
+        """Documents at random, others each time; None where there are no more of them.
+
+        Also None of an aggregation, of a view, and where the server would look at all of a large collection:
+        it draws without that where no filter says of which documents.
+        """
+        if not self._keyed:
+            return None
+        only = both(self._only, self._split(where)[0])
+        with self._asking() as collection:
+            there = count(collection, only)
+            whole = collection.estimated_document_count() * self._mean_bytes(None)
+        if there <= rows or (only and whole > PART_BYTES):
+            return None
+        stages = [*([{"$match": only}] if only else []), {"$sample": {"size": rows}}]
+        found = copy.copy(self)  # of the same columns, and what is bad is set aside in one place
+        found.pipeline = stages
+        return Draw(found, "$sample")
 
     def _split(self, where: str | None) -> tuple[Filter, list[str]]:
         """What of a condition MongoDB can tell, as a filter; and the parts that are left for here."""

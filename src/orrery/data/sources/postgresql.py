@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -13,14 +14,14 @@ from orrery.aggregate import RecordBatch
 from orrery.data import sql
 from orrery.data.conditions import Condition
 from orrery.data.rows import narrowed, needed
-from orrery.data.source import Estimate, Partition
+from orrery.data.source import Draw, Estimate, Partition
 from orrery.data.sources import ranges, sql_estimates
 from orrery.data.sources.postgresql_server import Moment, Server
 from orrery.data.sources.postgresql_types import Column, decide, fitted
 from orrery.data.sources.sql_address import Address
 from orrery.data.sources.sql_database import Database
 from orrery.data.sources.sql_retry import resumed
-from orrery.errors import SettingsError, listing
+from orrery.errors import SettingsError, SourceError, listing
 from orrery.spec import stable_key
 
 _UNIQUE = (
@@ -34,6 +35,8 @@ _BOUNDS = (
     "and c.relnamespace::regnamespace::text = quote_ident(s.schemaname) "
     "where c.oid = %s::regclass and s.attname = %s"
 )
+_DRAWS = "select relkind in ('r', 'm') from pg_class where oid = %s::regclass"  # a table, a kept view
+_SEED = 7
 _READ_TIMEOUT_S = 300.0
 
 
@@ -190,6 +193,26 @@ class PostgreSql(Database):
         fields = [self.columns[name].asked(name) for name in (self.columns if columns is None else columns)]
         asked = self._asked(fields or ["true as one"], self.pushed(where), {})
         return sql_estimates.postgresql(self._answers, self._asked(["*"], "", {}), asked)
+
+    def draw(self, rows: int, where: str | None) -> Draw | None:
+        """Blocks of a table at random, always the same ones; None where the planner expects no more rows.
+
+        Also None of a query, of a view, and on servers that only speak like PostgreSQL.
+        """
+        if self.table is None:
+            return None
+        condition = f" where {pushed}" if (pushed := self.pushed(where)) else ""
+        with suppress(SourceError):
+            passing = sql_estimates.planned(self._answers, f"select * from {self._name} this{condition}")
+            if passing > rows and self._answers(_DRAWS, self._name)[0][0]:
+                how = f"tablesample system ({100 * rows / passing:.6g}) repeatable ({_SEED})"
+                query = f"select * from {self._name} {how}"
+                found = PostgreSql(
+                    self.place, query, connection=self.connection, read_timeout_s=self.read_timeout_s
+                )
+                found.columns = self.columns  # some types are those that all the rows need
+                return Draw(found, how)
+        return None
 
     def ask(self, query: str, columns: tuple[str, ...], where: str | None) -> PostgreSql | None:
         """The same server, answering a query on ``this``; None where only Orrery can tell its rows."""

@@ -34,6 +34,11 @@ def postgresql(ask: Ask, whole: str, asked: str) -> Estimate:
     return Estimate(int(rows), None if size is None else int(size), int(left) * int(width))
 
 
+def planned(ask: Ask, query: str) -> int:
+    """Rows that PostgreSQL's planner expects of a query."""
+    return int(_plan(ask, query)["Plan Rows"])
+
+
 def _plan(ask: Ask, query: str) -> Mapping[str, Any]:
     told = ask(f"explain (verbose, format json) {query}")[0][0]
     plan: Mapping[str, Any] = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
