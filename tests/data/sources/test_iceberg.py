@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +149,56 @@ def test_metadata_chooses_no_code(table: Any, monkeypatch: pytest.MonkeyPatch) -
         assert rows_of(found) == {1: "x", 3: None, 4: "z"}
         opened = found.source._table  # type: ignore[attr-defined]
         assert not set(HARM) & (set(opened.io.properties) | set(opened.metadata.properties))
+    assert Harm.made == 0
+
+
+@contextmanager
+def rest_catalog(table: Any, config: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
+    """A catalog of one table that speaks the REST protocol of Iceberg; its address, and what it was asked."""
+    metadata = json.loads(Path(table.metadata_location.removeprefix("file://")).read_text())
+    said = {"metadata-location": table.metadata_location, "metadata": metadata, "config": config}
+    answers = {"/v1/config": {"defaults": config, "overrides": {}}, "/v1/namespaces/shop/tables/sales": said}
+    asked: list[str] = []
+
+    class Catalog(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            asked.append(f"{path} {self.headers.get('Authorization', '')}")
+            gone = {"error": {"message": "no such table", "type": "NoSuchTableException", "code": 404}}
+            body = json.dumps(answers.get(path, gone)).encode()
+            self.send_response(200 if path in answers else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Catalog) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_rest_catalog_tells_the_table_and_chooses_no_code(
+    table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rest_catalog(table, HARM) as (url, asked):
+        monkeypatch.setenv("ORRERY_CONNECTION__CATALOG", f"{url}?token=secret-7")
+        found = read("iceberg://shop.sales", connection="catalog")
+        assert rows_of(found) == {1: "x", 3: None, 4: "z"}
+        kept = json.dumps(found.to_dict())
+        assert "secret-7" not in kept
+        assert Table.from_dict(json.loads(kept)).count() == 3
+        assert "/v1/namespaces/shop/tables/sales Bearer secret-7" in asked
+        with pytest.raises(SourceError, match="no such table") as told:
+            read("iceberg://shop.none", connection="catalog").count()
+        assert "secret-7" not in str(told.value)
     assert Harm.made == 0
 
 
