@@ -93,9 +93,43 @@ def test_a_table_of_the_past_is_filled_in(tmp_path: Path) -> None:
     rows = payments(2_000)
     expected = offline(rows)
     with PastStore("fraud", tmp_path) as past:
-        assert past.fill(WINDOWS, ory.read(rows[:1_500][::-1])) == 1_500
+        table = ory.read(rows[:1_500][::-1])
+        filled = past.fill(WINDOWS, table)
+        assert (filled.rows, filled.before) == (1_500, 0)
+        assert 1_300 < filled.kept < 1_500, "some are repeats, some came too late"
+        again = past.fill(WINDOWS, table)
+        assert (again.rows, again.kept) == (1_500, 0)
+        assert again.before > 0
         found = online(past, rows[1_500:])
     assert found == {name: values[1_500:] for name, values in expected.items()}
+
+
+def test_without_an_id_a_past_is_filled_once(tmp_path: Path) -> None:
+    windows = Windows(on="time", windows=(ory.Window(how="count", over="1h", by="card"),))
+    table = ory.read(payments(200))
+    with PastStore("fraud", tmp_path) as past:
+        first = past.fill(windows, table)
+        assert first.rows == 200
+        assert past.fill(windows, table) == (0, 0, past.holds(windows))
+
+
+def test_windows_that_look_at_more_than_was_kept_say_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"time": [START], "card": ["a"], "shop": ["s"], "eur": [5.0]}
+
+    def windows(*own: ory.Window) -> Windows:
+        return Windows(on="time", windows=own)
+
+    counts = ory.Window(how="count", over="1h", by="card")
+    with PastStore("fraud", tmp_path) as past:
+        past.observe(windows(counts), row, 1)
+        assert not caplog.messages
+        past.observe(windows(counts.replace(over="2h")), row, 1)
+        past.observe(windows(counts, ory.Window(how="sum", of="eur", over="1h", by="shop")), row, 1)
+    assert [m.split("windows by ")[1].split(" look")[0] for m in caplog.messages] == ["card", "card", "shop"]
+    assert "further back" in caplog.messages[0]
+    assert "begin empty" in caplog.messages[1]
 
 
 def test_rows_that_are_only_asked_do_not_count(tmp_path: Path) -> None:

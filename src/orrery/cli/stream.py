@@ -33,6 +33,9 @@ def stream(
         bool, typer.Option("--absent-is-null", help="JSON objects may lack columns of the model.")
     ] = False,
     record: Annotated[bool, typer.Option(help="Keep predictions, to join them to their outcomes.")] = False,
+    past: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="What happened before, for a model with windows.")
+    ] = None,
     metrics_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Serve /metrics on 127.0.0.1, for Prometheus.")
     ] = None,
@@ -54,6 +57,7 @@ def stream(
             to,
             record=record,
             metrics_port=metrics_port,
+            past=past,
             payload=_payload(payload),
             to_payload=_payload(to_payload),
             absent_is_null=absent_is_null,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from orrery.data.windows import Event, Past, Value, Windows, key_text
 from orrery.features.forms import Form, lift_values
@@ -27,8 +28,15 @@ class Happened:
     """Whose each event is, for each of the windows' ``by``."""
 
 
-def events_of(windows: Windows, columns: Mapping[str, Sequence[object]], rows: int) -> Happened:
-    """Rows as events. Raises BadRowError that names the value.
+def events_of(
+    windows: Windows,
+    columns: Mapping[str, Sequence[object]],
+    rows: int,
+    names: Sequence[str] | None = None,
+) -> Happened:
+    """Rows as events, called by their ids, or ``names`` where the windows have none.
+
+    Raises BadRowError that names the value.
 
     >>> from orrery.data.windows import Window
     >>> seen = Windows(on="t", windows=(Window(how="count", over="1h", by="card"),))
@@ -38,7 +46,7 @@ def events_of(windows: Windows, columns: Mapping[str, Sequence[object]], rows: i
     times = lift_values(columns[windows.on], Form.TIME, windows.on)
     missing = np.isnat(times)
     instants = times.astype("datetime64[us]").astype(np.int64).tolist()
-    ids = _texts(columns[windows.id]) if windows.id else [None] * rows
+    ids: Sequence[str | None] = _texts(columns[windows.id]) if windows.id else names or [None] * rows
     texts = windows.texts()
     values = [
         _texts(columns[name]) if name in texts else _numbers(columns[name], name) for name in windows.columns
@@ -76,6 +84,15 @@ def put(
     for place, answer in zip(places, answers, strict=True):
         window = windows.windows[place]
         found[window.name][row] = window.told(answer)
+
+
+def values_of(column: Any) -> list[Any]:
+    """An Arrow column as Python has its values; times to the microsecond."""
+    if pa.types.is_timestamp(column.type):
+        instants: Any = pa.timestamp("us", column.type.tz)
+        column = column.cast(instants, safe=False)
+    found: list[Any] = column.to_pylist()
+    return found
 
 
 def _texts(values: Sequence[object]) -> list[str | None]:

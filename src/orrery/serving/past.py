@@ -11,6 +11,7 @@ from a table of the past (:meth:`PastStore.fill`).
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +23,13 @@ from orrery import settings
 from orrery.data.table import Table
 from orrery.data.windows import Event, Looks, Past, Windows
 from orrery.errors import ServingError
-from orrery.features.past import Happened, events_of, put
+from orrery.features.past import Happened, events_of, put, values_of
 
 _WAIT_S = 5.0  # for another process to end its turn
 _FILL_ROWS = 1_000
 _HELD_EVENTS = 200_000  # in memory, beside the file: about 60 MB
+
+_log = logging.getLogger("orrery.serving")
 
 _TABLES = """
 create table if not exists spaces (space integer primary key, what text unique, keeps integer);
@@ -35,6 +38,17 @@ create table if not exists events (
   primary key (space, key, time, n)
 ) without rowid;
 """
+
+
+class Filled(NamedTuple):
+    """What came of filling in a table of the past."""
+
+    rows: int
+    """That were read; none where events are kept already, and repeats could not be told."""
+    kept: int
+    """That count now and did not before; the others are repeats, came too late, or have no time or key."""
+    before: int
+    """Events that were kept before."""
 
 
 class PastStore:
@@ -54,6 +68,8 @@ class PastStore:
         self.home = home
         self.late = 0
         """How often an event came too late to count, under one of its keys."""
+        self.kept = 0
+        """How many events count that did not before."""
         self._database: sqlite3.Connection | None = None
         self._spaces: dict[Windows, list[_Space]] = {}
         self._shelf = _Shelf()
@@ -65,20 +81,32 @@ class PastStore:
         return (self.home or settings.home()) / "windows" / f"{self.name}.sqlite"
 
     def observe(
-        self, windows: Windows, columns: Mapping[str, Sequence[object]], rows: int, *, keep: bool = True
+        self,
+        windows: Windows,
+        columns: Mapping[str, Sequence[object]],
+        rows: int,
+        *,
+        keep: bool = True,
+        ids: Sequence[str] | None = None,
     ) -> dict[str, list[Any]]:
         """The windows of some rows, a list per window; with ``keep`` the rows count for those to come.
 
+        ``ids`` tell repeats where the windows name no column that does.
         Raises BadRowError for a value that is no time or number, ServingError where nothing can be kept.
         """
-        (found,) = self.observe_all([(windows, columns)], rows, keep=keep)
+        (found,) = self.observe_all([(windows, columns)], rows, keep=keep, ids=ids)
         return found
 
     def observe_all(
-        self, asked: Sequence[tuple[Windows, Mapping[str, Sequence[object]]]], rows: int, *, keep: bool = True
+        self,
+        asked: Sequence[tuple[Windows, Mapping[str, Sequence[object]]]],
+        rows: int,
+        *,
+        keep: bool = True,
+        ids: Sequence[str] | None = None,
     ) -> list[dict[str, list[Any]]]:
         """The same for the windows of several versions, of one and the same rows: these count once."""
-        happened = [events_of(windows, columns, rows) for windows, columns in asked]
+        happened = [events_of(windows, columns, rows, ids) for windows, columns in asked]
         found: list[dict[str, list[Any]]] = [
             {name: [None] * rows for name in windows.names} for windows, _ in asked
         ]
@@ -89,14 +117,25 @@ class PastStore:
                 for (windows, _), own, out, events in zip(asked, spaces, found, happened, strict=True):
                     seen += self._look(database, windows, own, events, out, row)
                 if keep:
-                    self._add(database, seen)
+                    self.kept += self._add(database, seen)
         return found
 
-    def fill(self, windows: Windows, table: Table) -> int:
-        """Keep the events of a table of the past that a window can see still. Returns how many rows it read.
+    def holds(self, windows: Windows) -> int:
+        """How many events are kept that these windows look at. Raises ServingError."""
+        with self._turn() as database:
+            numbers = {space.number for space in self._spaces_of(database, windows)}
+            count = "select count(*) from events where space = ?"
+            return sum(database.execute(count, (number,)).fetchone()[0] for number in numbers)
 
-        They are taken in the order in which they arrived, or happened.
+    def fill(self, windows: Windows, table: Table) -> Filled:
+        """Keep the events of a table of the past that a window can see still.
+
+        They are taken in the order in which they arrived, or happened. Where events are kept already and the
+        windows have no id, by which repeats would be known, nothing is read.
         """
+        before, kept = self.holds(windows), self.kept
+        if before and not windows.id:
+            return Filled(0, 0, before)
         names = [*windows.needs, *([windows.arrival] if windows.arrival in table.schema else [])]
         order = windows.arrival if windows.arrival in names else windows.on
         rows = 0
@@ -106,10 +145,10 @@ class PastStore:
         ):
             for start in range(0, batch.num_rows, _FILL_ROWS):
                 part = batch.slice(start, _FILL_ROWS)
-                given = {name: part.column(name).to_pylist() for name in windows.needs}
+                given = {name: values_of(part.column(name)) for name in windows.needs}
                 self.observe(windows, given, part.num_rows)
             rows += batch.num_rows
-        return rows
+        return Filled(rows, self.kept - kept, before)
 
     def close(self) -> None:
         """Close the file."""
@@ -149,7 +188,8 @@ class PastStore:
             put(windows, space.looks.places, past.look(event[0]), found, row)
             yield _Seen(space.number, key, past, event)
 
-    def _add(self, database: sqlite3.Connection, seen: Sequence[_Seen]) -> None:
+    def _add(self, database: sqlite3.Connection, seen: Sequence[_Seen]) -> bool:
+        """Let an event count under its keys; whether it did not before."""
         written: set[int] = set()
         for space, key, past, event in seen:
             oldest = past.oldest
@@ -158,6 +198,7 @@ class PastStore:
                 _keep(database, space, key, event)
             if past.oldest > oldest:
                 _forget(database, space, key)
+        return bool(written)
 
     def _spaces_of(self, database: sqlite3.Connection, windows: Windows) -> list[_Space]:
         """The events that windows look at, for each of their keys; made, or kept longer, where need be."""
@@ -201,6 +242,7 @@ class _Space(NamedTuple):
 
 def _space(database: sqlite3.Connection, windows: Windows, by: tuple[str, ...]) -> _Space:
     what, looks = json.dumps([windows.on, windows.id, windows.late, by, windows.columns]), windows.looks(by)
+    _tell_gap(database, what, by, looks)
     database.execute(
         "insert into spaces (what, keeps) values (?, ?) "
         "on conflict (what) do update set keeps = max(keeps, excluded.keeps)",
@@ -208,6 +250,15 @@ def _space(database: sqlite3.Connection, windows: Windows, by: tuple[str, ...]) 
     )
     (number,) = database.execute("select space from spaces where what = ?", (what,)).fetchone()
     return _Space(by, looks, number)
+
+
+def _tell_gap(database: sqlite3.Connection, what: str, by: tuple[str, ...], looks: Looks) -> None:
+    """Say where windows look at more than was kept for those before them."""
+    found = database.execute("select keeps from spaces where what = ?", (what,)).fetchone()
+    if found is None and database.execute("select 1 from events limit 1").fetchone():
+        _log.warning("Of what the windows by %s look at nothing was kept: they begin empty.", ", ".join(by))
+    elif found is not None and found[0] < looks.keeps:
+        _log.warning("The windows by %s look further back than what was kept.", ", ".join(by))
 
 
 class _Seen(NamedTuple):

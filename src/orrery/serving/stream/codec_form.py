@@ -17,7 +17,9 @@ from orrery.data.payloads.payload import Codec, Decoded, Fault, Payload
 from orrery.data.payloads.protobuf import Protobuf
 from orrery.errors import SchemaError, SettingsError
 from orrery.serving.parquet import Answered
+from orrery.serving.past import PastStore
 from orrery.serving.route import Live
+from orrery.serving.stream.before import row_ids, rows_before
 from orrery.serving.stream.broker import Message
 from orrery.serving.stream.form import Scored, Values, each_answered, model_of
 
@@ -31,10 +33,13 @@ class CodecForm:
     Where messages do not say what their columns are, those of the first batch of them count.
     """
 
-    def __init__(self, payload: Payload, to: Payload, tagged: bool = False) -> None:
+    def __init__(
+        self, payload: Payload, to: Payload, tagged: bool = False, past: PastStore | None = None
+    ) -> None:
         self.payload = payload
         self.to = to
         self.tagged = tagged
+        self.past = past
         self._codec: Codec | None = None
         self._writer: tuple[Any, Codec] | None = None
         if payload.kind == "arrow" and to.kind != "arrow":
@@ -53,25 +58,30 @@ class CodecForm:
         faults: dict[int, Fault] = {}
         places = [i for i, message in enumerate(messages) if message.value is not None]
         decoded = self._decoded([messages[i].value for i in places], faults, places)
-        parts = _parts(decoded, len(places))
-        readable = [i for i, part in enumerate(parts) if part is not None]
+        whose = {places[i]: part for i, part in enumerate(_parts(decoded, len(places))) if part is not None}
         batch = decoded.batch
+        added: tuple[str, ...] = ()
+        if self.past is not None:
+            batch, added, whose, wrong = rows_before(self.past, live, batch, whose, messages)
+            faults |= wrong
+        readable = list(whose)
 
         def answer(low: int, high: int) -> Sequence[Any]:
-            mine = [parts[i] or range(0) for i in readable[low:high]]
+            mine = [whose[i] for i in readable[low:high]]
             start, stop = mine[0].start, mine[-1].stop
             found = live.runner.predict_batch(batch.slice(start, stop - start))
-            sent = self._sent(found, mine, live, [messages[places[i]] for i in readable[low:high]])
+            told = found.drop_columns(list(added)) if added else found
+            sent = self._sent(told, mine, live, [messages[i] for i in readable[low:high]])
             cut = [found.slice(part.start - start, len(part)) for part in mine]
             return list(zip(sent, cut, strict=True))
 
         found = each_answered(len(readable), answer)
         for number, fault in found.faults.items():
-            faults[places[readable[number]]] = fault
+            faults[readable[number]] = fault
         for number, (sent, _) in found.answers.items():
-            values[places[readable[number]]] = sent
+            values[readable[number]] = sent
         answered = [batch for _, batch in found.answers.values()]
-        ids = [messages[places[readable[number]]].id for number in found.answers]
+        ids = [messages[readable[number]].id for number in found.answers]
         return Scored(
             values,
             faults,
@@ -169,23 +179,24 @@ def _named_by_map(batch: RecordBatch) -> RecordBatch:
 
 
 def _answered(live: Live, ids: Sequence[str], answered: Sequence[RecordBatch]) -> Answered:
-    """For the recorder. Of several rows in one message, each has a number behind the message's id."""
+    """For the recorder. A row is called by its own id, or by where its message stands."""
     signature = live.runner.signature
     rows = [row for batch in answered for row in batch.to_pylist(maps_as_pydicts="strict")]
-    counts = [len(batch) for batch in answered]
-    each = [
-        id_ if count == 1 else f"{id_}/{i}"
-        for id_, count in zip(ids, counts, strict=True)
-        for i in range(count)
-    ]
+    each = [name for id_, batch in zip(ids, answered, strict=True) for name in row_ids(id_, len(batch))]
     outputs = signature.outputs.names
     return Answered(
         name=live.name,
         version=live.version,
         signature=signature,
-        ids=each,
-        columns={name: [row[name] for row in rows] for name in signature.inputs.names},
+        ids=[_own_id(row, name) for row, name in zip(rows, each, strict=True)],
+        columns={name: [row[name] for row in rows] for name in signature.whole.names},
         answers=[{name: row[name] for name in outputs} for row in rows],
         time_us=time.time_ns() // 1000,
         size_bytes=sum(batch.nbytes + 600 * len(batch) for batch in answered),
     )
+
+
+def _own_id(row: dict[str, Any], message: str) -> str:
+    """The row's own ``id``, where it is one; else where its message stands."""
+    own = row.get("id")
+    return str(own) if isinstance(own, str | int) and not isinstance(own, bool) else message

@@ -14,6 +14,7 @@ from orrery.data.payloads.payload import Fault, payload_of
 from orrery.errors import BadRowError, OrreryError, SettingsError
 from orrery.extras import require
 from orrery.serving.parquet import Answered
+from orrery.serving.past import PastStore
 from orrery.serving.route import Live
 from orrery.serving.stream.broker import Message, Wiring
 
@@ -40,7 +41,7 @@ class Form(Protocol):
     """How the messages of a stream are written."""
 
     def score(self, live: Live, messages: Sequence[Message]) -> Scored:
-        """Answer them all by one version. Raises only what is no message's fault."""
+        """Answer them all by one version. Raises only what is no message's fault: ServingError."""
 
 
 @dataclass
@@ -51,10 +52,13 @@ class Found:
     faults: dict[int, Fault] = field(default_factory=dict)
 
 
-def each_answered(count: int, answer: Callable[[int, int], Sequence[Any]]) -> Found:
+def each_answered(
+    count: int, answer: Callable[[int, int], Sequence[Any]], raises: type[Exception] | tuple[()] = ()
+) -> Found:
     """Answer ``count`` items by ``answer(low, high)``, together; halves of them where that fails.
 
-    An item that fails alone is a fault. n items cost n log n, however many of them are bad.
+    An item that fails alone is a fault, but for errors that are no item's own: ``raises``. n items cost
+    n log n, however many of them are bad.
 
     >>> each_answered(4, lambda low, high: [12 // n for n in (3, 0, 2, 4)[low:high]]).answers
     {0: 4, 2: 6, 3: 3}
@@ -65,6 +69,8 @@ def each_answered(count: int, answer: Callable[[int, int], Sequence[Any]]) -> Fo
         low, high = waiting.pop()
         try:
             found.answers.update(zip(range(low, high), answer(low, high), strict=True))
+        except raises:
+            raise
         except Exception as error:  # whatever a message makes a model do, the others are answered
             middle = (low + high) // 2
             if high - low == 1:
@@ -90,8 +96,10 @@ def model_of(live: Live) -> str:
     return f"{live.name}/{live.version}"
 
 
-def form_of(wiring: Wiring, tagged: bool) -> Form:
+def form_of(wiring: Wiring, tagged: bool, past: PastStore | None = None) -> Form:
     """The form of a stream's messages. ``tagged``: what else stands in headers, stands in the answer.
+
+    ``past`` knows what happened before each message, for models that read it.
 
     Raises SettingsError, SchemaError, SourceError.
     """
@@ -103,10 +111,10 @@ def form_of(wiring: Wiring, tagged: bool) -> Form:
             require(package, "Streams of JSON")
         from orrery.serving.stream.json_form import JsonForm  # loaded where its package is needed
 
-        return JsonForm(tagged, wiring.absent_is_null)
+        return JsonForm(tagged, wiring.absent_is_null, past)
     from orrery.serving.stream.codec_form import CodecForm
 
-    return CodecForm(payload_of(given), payload_of(to), tagged)
+    return CodecForm(payload_of(given), payload_of(to), tagged, past)
 
 
 def _payload(given: str | dict[str, Any]) -> str | dict[str, Any]:

@@ -18,7 +18,9 @@ from orrery.errors import BadRequestError
 from orrery.estimators.signature import Signature
 from orrery.serving.online.values import as_id, from_base64, is_bytes
 from orrery.serving.parquet import Answered
+from orrery.serving.past import PastStore
 from orrery.serving.route import Live
+from orrery.serving.stream.before import look_before
 from orrery.serving.stream.broker import Message
 from orrery.serving.stream.form import Scored, Values, each_answered, tags_of
 
@@ -37,9 +39,12 @@ class JsonForm:
     ``absent_is_null`` the value is missing.
     """
 
-    def __init__(self, tagged: bool = False, absent_is_null: bool = False) -> None:
+    def __init__(
+        self, tagged: bool = False, absent_is_null: bool = False, past: PastStore | None = None
+    ) -> None:
         self.tagged = tagged
         self.absent_is_null = absent_is_null
+        self.past = past
         self._reader: _Reader | None = None
 
     def score(self, live: Live, messages: Sequence[Message]) -> Scored:
@@ -49,6 +54,16 @@ class JsonForm:
             self._reader = _Reader(signature, self.tagged, self.absent_is_null)
         values, rows, places, faults = self._reader.rows(messages)
         columns = self._reader.columns(rows)
+        if self.past is not None and signature.windows is not None:
+            each = [range(i, i + 1) for i in range(len(rows))]
+            ids = [messages[i].id for i in places]
+            seen, wrong = look_before(self.past, signature.windows, columns, each, ids)
+            columns |= seen
+            if wrong:
+                faults |= {places[row]: fault for row, fault in wrong.items()}
+                good = [row for row in range(len(rows)) if row not in wrong]
+                rows, places = [rows[i] for i in good], [places[i] for i in good]
+                columns = {name: [values[i] for i in good] for name, values in columns.items()}
 
         def answer(low: int, high: int) -> Sequence[dict[str, Any]]:
             part = columns if high - low == len(rows) else {n: c[low:high] for n, c in columns.items()}
@@ -101,7 +116,7 @@ def _answered(
         name=live.name,
         version=live.version,
         signature=live.runner.signature,
-        ids=[_id(rows[i], messages[i]) for i in good],
+        ids=[_id(own, messages[i]) for own, i in zip(_own_ids(rows, good, columns), good, strict=True)],
         columns=columns,
         answers=[answers[i] for i in good],
         time_us=time.time_ns() // 1000,
@@ -109,9 +124,13 @@ def _answered(
     )
 
 
-def _id(row: Any, message: Message) -> str:
+def _own_ids(rows: Sequence[Any], good: Sequence[int], columns: dict[str, Sequence[Any]]) -> Sequence[Any]:
+    """What the rows call themselves; the model may read it too."""
+    return columns["id"] if "id" in columns else [getattr(rows[i], "id_", None) for i in good]
+
+
+def _id(own: Any, message: Message) -> str:
     """The row's own ``id``, where it is one; else where the message stands."""
-    own = getattr(row, "id_", None)
     try:
         return message.id if own is None or own is msgspec.UNSET else as_id(own, "/id")
     except BadRequestError:

@@ -17,7 +17,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 
 from orrery.data.payloads.payload import Fault
-from orrery.errors import BrokerError, SourceError
+from orrery.errors import ServingError, SourceError
 from orrery.serving.parquet import Answered
 from orrery.serving.record import Recorder
 from orrery.serving.route import Live, Route
@@ -85,7 +85,7 @@ class Scorer:
             while more and not self._ending.is_set():
                 try:
                     more = self._turn()
-                except (BrokerError, SourceError) as error:
+                except (ServingError, SourceError) as error:
                     if getattr(error, "lasting", False):
                         raise
                     self._reopen(error)
@@ -204,7 +204,7 @@ class Scorer:
                 self.open()
                 self.counts.reopened += 1
                 return
-            except (BrokerError, SourceError) as again:
+            except (ServingError, SourceError) as again:
                 if getattr(again, "lasting", False):
                     raise
                 error = again

@@ -16,6 +16,8 @@ from orrery import settings
 from orrery.data.masking import masked
 from orrery.errors import SettingsError, listing
 from orrery.estimators.model import Model
+from orrery.serving.fill import fill_pasts
+from orrery.serving.past import PastStore
 from orrery.serving.record import Recorder
 from orrery.serving.route import Route
 from orrery.serving.stream import BROKERS
@@ -35,6 +37,7 @@ def stream(
     wait: bool = True,
     name: str = "",
     metrics_port: int | None = None,
+    past: Any = None,
     **wiring: Unpack[Options],
 ) -> Stream:
     """Answer the messages of ``source`` with a model, and send the answers to ``to``.
@@ -43,6 +46,7 @@ def stream(
     A moved alias is followed between two batches. The options are those of
     :class:`~orrery.serving.stream.broker.Wiring`. With ``wait`` it answers until Ctrl-C, SIGTERM or the
     source's end; without, it returns at once, and the :class:`Stream` is closed by its ``with`` block.
+    ``past`` is a table of what happened before, for a model that reads windows.
     Raises SettingsError, SourceError, BrokerError, ModelNotFoundError, ReplayError, MissingExtraError.
     """
     with ExitStack() as undo:
@@ -50,7 +54,10 @@ def stream(
         options = Wiring.from_dict({**wiring, "group": wiring.get("group") or f"orrery-{route.name}"})
         inbox, outbox = _ends(source, to, options)
         recorder = undo.enter_context(Recorder(settings.home().absolute())) if record else None
-        form = form_of(options, tagged=not outbox.has_headers)
+        told = [] if past is None else fill_pasts([route], past)
+        sys.stderr.writelines(f"{line}\n" for line in told if wait)
+        store = undo.enter_context(PastStore(route.name, settings.home().absolute()))
+        form = form_of(options, not outbox.has_headers, store)
         scorer = Scorer(route, inbox, outbox, form, options, recorder)
         made = Stream(scorer, f"{masked(source)} → {route.name} → {masked(to)}")
         made.start(metrics_port)
