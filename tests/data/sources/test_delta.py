@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -134,16 +136,66 @@ def test_rows_that_a_deletion_vector_took_away_are_not_read(tmp_path: Path) -> N
     assert read("t", version=0).count() == 10
 
 
-@pytest.mark.parametrize("path", ["/nowhere/rows.bin", "file:///nowhere/rows.bin", "s3://", "not a path"])
-def test_a_deletion_vector_that_is_not_there_is_told(path: str) -> None:
+def deleted(path: str, storage: str = "p") -> None:
+    """A table t of two rows, of which a vector in a file takes away the second."""
     write_deltalake("t", pa.table({"a": [1, 2]}), configuration={"delta.enableDeletionVectors": "true"})
     first = Path("t/_delta_log/00000000000000000000.json").read_text().splitlines()
     added = next(action["add"] for action in map(json.loads, first) if "add" in action)
-    vector = {"storageType": "p", "pathOrInlineDv": path, "offset": 1, "sizeInBytes": 36, "cardinality": 1}
+    vector = {"storageType": storage, "pathOrInlineDv": path, "offset": 1, "cardinality": 1}
+    vector["sizeInBytes"] = len(bitmap([1]))
     removed = {"path": added["path"], "dataChange": True, "deletionTimestamp": 1}
     lines = [{"remove": removed}, {"add": {**added, "deletionVector": vector}}]
     Path("t/_delta_log/00000000000000000001.json").write_text("\n".join(map(json.dumps, lines)))
+
+
+def vector_file(path: str) -> Path:
+    """A file of one deletion vector: its version, length, bits and checksum."""
+    bits = bitmap([1])
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(b"\1" + struct.pack(">i", len(bits)) + bits + struct.pack(">I", zlib.crc32(bits)))
+    return Path(path).absolute()
+
+
+@pytest.mark.parametrize("path", ["/nowhere/rows.bin", "file:///nowhere/rows.bin", "s3://", "not a path"])
+def test_a_deletion_vector_that_is_not_there_is_told(path: str) -> None:
+    deleted(path)
     with pytest.raises(SourceError, match=r"t cannot be read"):
+        read("t", outside=True).to_rows()
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_deletion_vector_outside_the_folder_is_read_only_if_asked_for(checkpoint: bool) -> None:
+    deleted(f"file://{vector_file('secret/rows.bin')}")
+    if checkpoint:
+        DeltaTable("t").create_checkpoint()
+        for commit in Path("t/_delta_log").glob("*.json"):
+            commit.unlink()
+    with pytest.raises(SourceError, match=r"secret/rows.bin', which is not in its folder"):
+        read("t").to_rows()
+    assert read("t", outside=True).to_rows() == [{"a": 1}]
+
+
+def test_a_deletion_vector_inside_the_folder_is_read() -> None:
+    deleted(f"file://{vector_file('t/rows.bin')}")
+    assert read("t").to_rows() == [{"a": 1}]
+    write_deltalake("t", pa.table({"a": [3]}), mode="append")
+    assert sorted(row["a"] for row in read("t").to_rows()) == [1, 3]
+
+
+@pytest.mark.parametrize("folder", ["../secret/", "%2e%2e/secret/", "link/"])
+def test_a_vector_of_the_table_itself_does_not_lead_out(folder: str) -> None:
+    Path("secret").mkdir()
+    deleted(folder + "0" * 20, "u")
+    Path("t/link").symlink_to(Path("secret").absolute())
+    with pytest.raises(SourceError, match="not in its folder"):
+        read("t").to_rows()
+
+
+def test_a_vector_that_is_a_link_is_refused() -> None:
+    deleted("0" * 20, "u")
+    secret = vector_file("secret/rows.bin")
+    Path("t/deletion_vector_00000000-0000-0000-0000-000000000000.bin").symlink_to(secret)
+    with pytest.raises(SourceError, match="not in its folder"):
         read("t").to_rows()
 
 

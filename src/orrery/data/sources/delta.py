@@ -17,7 +17,7 @@ import pyarrow as pa
 from orrery.aggregate import RecordBatch
 from orrery.data import conditions, files, remote
 from orrery.data.source import Partition
-from orrery.data.sources import footer, lakes, widening
+from orrery.data.sources import delta_vectors, footer, lakes, widening
 from orrery.data.sources.file import steady, version_of
 from orrery.data.sources.parquet import Parquet
 from orrery.errors import SettingsError, SourceError
@@ -35,7 +35,7 @@ class Delta(Parquet):
 
     The version is fixed when the table is first looked at: what others write later is not seen. Columns that
     were added later are missing in older files. Files outside the table's own folder, as shallow clones have
-    them, are read with ``outside`` only.
+    them, are read with ``outside`` only; so are files of deleted rows, if the log ever named one there.
     """
 
     folders_are_columns = False  # the log tells their values
@@ -137,6 +137,8 @@ class Delta(Parquet):
             return {}
         delta = require("deltalake", "Reading a Delta table")
         try:
+            if not self.outside:
+                delta_vectors.check(self.place, self._table.version())
             found = pa.table(self._table.deletion_vectors()).to_pylist()
         except (delta.exceptions.DeltaError, OSError, ValueError) as error:
             text = " ".join(str(error).split())[:300]
