@@ -67,6 +67,11 @@ class Lineup:
         """Whether more than one version may answer."""
         return bool(self.arms) or self.canary is not None
 
+    @cached_property
+    def is_one(self) -> bool:
+        """Whether nobody but the main version answers, is compared with it, or stands in for it."""
+        return not (self.arms or self.shadows or self.named or self.canary or self.fallback)
+
     def lives(self) -> Iterator[Live]:
         """Everybody, the main version first."""
         yield self.main

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect
 
@@ -23,7 +23,7 @@ from orrery.serving.online.limits import Limits
 from orrery.serving.online.metrics import Metrics
 from orrery.serving.online.problem import status_of
 from orrery.serving.online.question import Question
-from orrery.serving.online.seat import Seat, aside
+from orrery.serving.online.seat import aside
 from orrery.serving.parquet import Answered
 from orrery.serving.record import Recorder
 from orrery.serving.runner import Columns
@@ -35,13 +35,24 @@ class TooSlowError(ServingError):
     """A version did not answer in the time that the route gives it; another one will."""
 
 
+class Waiting(Protocol):
+    """A caller who waits: a seat, or what is like one."""
+
+    timeout_s: float | None
+    held_bytes: int
+
+    @property
+    def gone(self) -> Callable[[], bool]:
+        """Whether the caller hung up."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """One question, the version that its columns were read for, and the seat of its caller."""
 
     question: Question
     signature: Signature
-    seat: Seat
+    seat: Waiting
 
     async def columns(self, live: Live) -> Columns:
         """The columns as a version reads them. Raises what reading them again raises."""
@@ -92,7 +103,7 @@ class Answerer:
         else:
             seconds = time.perf_counter() - began_s
             self._succeeded(live, trial, answers, seconds)
-            self._record(live, asked, answers)
+            self.record(live, asked, answers)
             return answers, live
         return await self.answer(lineup, instead, asked)
 
@@ -120,7 +131,7 @@ class Answerer:
         if pictures:
             found = [columns[name] for name in pictures]
             await aside(asked.seat.held_bytes, _check_pixels, found, self.limits.pixels)
-        check = partial(_check_wait, asked.seat, self.limits.answer_s, most_s, time.perf_counter())
+        check = partial(check_wait, asked.seat, self.limits.answer_s, most_s, time.perf_counter())
         # Where others could answer, or are compared, a version that hangs must not hold up the event loop.
         apart = lineup is not None and (lineup.splits or lineup.fallback is not None)
         return await self._in_parts(live, columns, len(asked.question.ids), check, apart)
@@ -150,7 +161,7 @@ class Answerer:
             different = sum(not same(a, b) for a, b in zip(answers, found, strict=True))
             self.metrics.shadowed(live, "different", different)
             self.metrics.shadowed(live, "equal", len(answers) - different)
-            self._record(live, asked, found)
+            self.record(live, asked, found)
         finally:
             self._shadow_bytes -= size_bytes
 
@@ -172,7 +183,8 @@ class Answerer:
             scores = scores_of(answers, live.runner.signature.target)
             (trial.tried if live.arm == CANARY else trial.main).answered(seconds, scores)
 
-    def _record(self, live: Live, asked: Asked, answers: Answers) -> None:
+    def record(self, live: Live, asked: Asked, answers: Answers) -> None:
+        """Hand answers to the recorder, where there is one."""
         if self.recorder is None or not asked.question.record:
             return
         signature = live.runner.signature
@@ -218,7 +230,7 @@ def _part(columns: Columns, start: int, rows: int) -> Columns:
     return {name: values[start : start + MOST_ROWS] for name, values in columns.items()}
 
 
-def _check_wait(seat: Seat, answer_s: float, most_s: float | None, began_s: float) -> None:
+def check_wait(seat: Waiting, answer_s: float, most_s: float | None, began_s: float) -> None:
     """Whether somebody waits for the answer still.
 
     Raises ClientDisconnect, LateError, TooSlowError, OverloadedError.

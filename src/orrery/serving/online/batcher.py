@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from orrery.serving.route import Live
 from orrery.serving.runner import Columns
@@ -35,12 +35,25 @@ _WAIT_S = 0.05  # a batch in a thread that waits no longer than that is as quick
 _SWEEP_S = 0.02  # how often those who wait for a thread are asked whether they still do
 
 
+class Place(Protocol):
+    """Where answers go, or the error that there is instead of them: a future, or what is like one."""
+
+    def done(self) -> bool:
+        """Whether something is there."""
+
+    def set_result(self, result: Answers, /) -> None:
+        """The answers."""
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """An error."""
+
+
 class _Job(NamedTuple):
     live: Live
     columns: Columns
     rows: int
     check: Callable[[], None]  # raises when nobody waits for the answer any more
-    answers: asyncio.Future[Answers]
+    answers: Place
     aside: bool  # never on the event loop's thread
 
 
@@ -65,14 +78,26 @@ class Batcher:
         aside: bool = False,
     ) -> Answers:
         """The answers to at most ``MOST_ROWS`` rows; raises what ``check`` or the model raises."""
-        loop = asyncio.get_running_loop()
-        job = _Job(live, columns, rows, check, loop.create_future(), aside)
+        answers: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        self.put(live, columns, rows, check, answers, aside=aside)
+        return await answers
+
+    def put(
+        self,
+        live: Live,
+        columns: Columns,
+        rows: int,
+        check: Callable[[], None],
+        answers: Place,
+        *,
+        aside: bool = False,
+    ) -> None:
+        """Have rows answered in the next tick: ``answers`` is told then, and always."""
         lane = self._lanes.get(live.runner)
         if lane is None:
             lane = self._lanes[live.runner] = _Lane()
-        lane.pending.append(job)
-        self._line_up(lane, loop)
-        return await job.answers
+        lane.pending.append(_Job(live, columns, rows, check, answers, aside))
+        self._line_up(lane, asyncio.get_running_loop())
 
     def busy_s(self, live: Live) -> float:
         """For how long the batch that runs in a version's thread has run."""

@@ -36,20 +36,23 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or say which host is served."""
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found and (self.allowed is None or found[1].decode().lower() in self.allowed):
+        found = host_of(scope["headers"])
+        if self.serves(found):
             await self._admitted(scope, receive, send)
             return
         status = _MISDIRECTED if found else 400
         error = BadRequestError("A request has one header Host, the name of this service.")
         if found and self.allowed:
             error = BadRequestError(
-                f"The host {found[1].decode():.80} is not served here; {listing(sorted(self.allowed))} are.",
+                f"The host {found:.80} is not served here; {listing(sorted(self.allowed))} are.",
                 hint="Others are allowed by --allow-host, or Limits(allowed_hosts=[...]).",
             )
         said = oip_error if scope["path"].startswith("/v2") else problem
         await said(error, status)(scope, receive, send)
+
+    def serves(self, host: str) -> bool:
+        """Whether it may be asked for under this name; empty where the request has none."""
+        return bool(host) and (self.allowed is None or host.lower() in self.allowed)
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.tokens is not None and scope["path"] not in _OPEN:
@@ -63,6 +66,13 @@ class Gate:
                 await said(error, None)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def host_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The name that a request asks for, without its port; empty where it is none, or there are two."""
+    hosts = [value for name, value in headers if name == b"host"]
+    found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    return found[1].decode() if found else ""
 
 
 def allowed_hosts(address: str, name: str, more: Iterable[str] = ()) -> frozenset[str] | None:

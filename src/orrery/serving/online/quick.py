@@ -54,7 +54,9 @@ class Way(Protocol):
         """The answer as JSON."""
 
 
-class _Path(NamedTuple):
+class Path(NamedTuple):
+    """What an ordinary request asks for."""
+
     name: str
     face: str  # as it is counted
     said: Said
@@ -67,6 +69,8 @@ class Quick:
     def __init__(self, desk: Desk, app: ASGIApp) -> None:
         self.desk = desk
         self.app = app
+        self.plain: MutableMapping[Runner, bool] = weakref.WeakKeyDictionary()
+        """Whether a model reads nothing but the values of its rows, as far as that was asked."""
         self._ways: dict[str, MutableMapping[Runner, Way]] = {
             "infer.infer": weakref.WeakKeyDictionary(),
             "rows.predict": weakref.WeakKeyDictionary(),
@@ -74,7 +78,7 @@ class Quick:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an ordinary request, or hand it on."""
-        path = _path(scope)
+        path = path_of(scope)
         if path is None:
             await self.app(scope, receive, send)
             return
@@ -86,14 +90,14 @@ class Quick:
         if not answered:
             await self.app(scope, _again(message, receive), send)
 
-    async def _answered(self, scope: Scope, body: bytes, path: _Path, began_s: float, send: Send) -> bool:
+    async def _answered(self, scope: Scope, body: bytes, path: Path, began_s: float, send: Send) -> bool:
         """Whether it was an ordinary request, and is answered."""
         desk = self.desk
         if len(body) > min(MOST_BYTES, desk.limits.body_bytes):
             return False
         try:
             live = desk.live(path.name)
-            way = self._way(path.face, live)
+            way = self.way(path.face, live)
             found = way.read(body)
         except OrreryError:
             return False  # the application says what is wrong
@@ -115,15 +119,18 @@ class Quick:
             await response(scope, _nothing, send)
             return True
         desk.metrics.requested(path.face, 200, time.perf_counter() - began_s, path.name)
-        await _send(text, path.packing, send)
+        headers, text = packed(text, path.packing)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": text})
         return True
 
-    async def _asked(self, live: Live, question: Question, seat: Seat, path: _Path) -> Reply:
+    async def _asked(self, live: Live, question: Question, seat: Seat, path: Path) -> Reply:
         if path.face == "rows.predict":
             return await rows.ask(self.desk, live, question, seat)
         return await self.desk.ask(live, question, seat)
 
-    def _way(self, face: str, live: Live) -> Way:
+    def way(self, face: str, live: Live) -> Way:
+        """What reads and answers the bodies of a path for a version."""
         ways = self._ways[face]
         way = ways.get(live.runner)
         if way is None:
@@ -162,15 +169,15 @@ class _Rows(msgspec.Struct, forbid_unknown_fields=True):
 _decode = msgspec.json.Decoder(_Rows).decode
 
 
-def _path(scope: Scope) -> _Path | None:
+def path_of(scope: Scope) -> Path | None:
     """Whose prediction is asked for; None for any other path, and for a request with options."""
     if scope["type"] != "http" or scope["method"] != "POST":
         return None
     path: str = scope["path"]
     if path.startswith(_INFER) and path.endswith(_INFER_END):
-        found = _Path(path[len(_INFER) : -len(_INFER_END)], "infer.infer", oip_error)
+        found = Path(path[len(_INFER) : -len(_INFER_END)], "infer.infer", oip_error)
     elif path.startswith(_PREDICT) and path.endswith(_PREDICT_END):
-        found = _Path(path[len(_PREDICT) : -len(_PREDICT_END)], "rows.predict", problem)
+        found = Path(path[len(_PREDICT) : -len(_PREDICT_END)], "rows.predict", problem)
     else:
         return None
     if "/" in found.name:
@@ -201,11 +208,11 @@ def _stays() -> bool:
     return False
 
 
-async def _send(text: bytes, packing: str, send: Send) -> None:
+def packed(text: bytes, packing: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The headers and the body of an answer."""
     headers = [(b"content-type", b"application/json")]
     if packing and len(text) > PACK_BYTES:
         text = pack(text, packing)
         headers.append((b"content-encoding", packing.encode()))
-    headers.append((b"content-length", str(len(text)).encode()))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": text})
+    headers.append((b"content-length", b"%d" % len(text)))
+    return headers, text

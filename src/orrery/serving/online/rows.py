@@ -83,10 +83,15 @@ async def ask(desk: Desk, live: Live, question: Question, seat: Seat) -> Reply:
     try:
         return await desk.ask(live, question, seat)
     except BadRowError as error:
-        if error.row is not None:
-            error.message = error.message.replace("Column", f"Row {error.row}, column", 1)
-            error.pointer = pointer_to("rows", error.row, error.column)
+        point(error)
         raise
+
+
+def point(error: BadRowError) -> None:
+    """Say in which of the rows a value is wrong."""
+    if error.row is not None:
+        error.message = error.message.replace("Column", f"Row {error.row}, column", 1)
+        error.pointer = pointer_to("rows", error.row, error.column)
 
 
 def json_rows(body: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
