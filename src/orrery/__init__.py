@@ -51,6 +51,7 @@ _HOMES = {
     "rollback": "orrery.feedback.promotion",
     "outcomes": "orrery.feedback.outcomes",
     "drift": "orrery.feedback.drift",
+    "batch": "orrery.serving.batch.batch",
     "serve": "orrery.serving.online.server",
     "stream": "orrery.serving.stream.stream",
 }

@@ -77,9 +77,13 @@ def test_from_rows_to_a_published_model(capsys: Capture, monkeypatch: pytest.Mon
     assert Path("report.html").read_text().startswith("<!doctype html>")
     assert run(["evaluate", "model", "test.csv", "--report", "report.html"]) == 0
     assert "report.html" in capsys.readouterr().out
-    assert answer(["predict", "model", "test.csv", "--to", "answers.csv"], capsys) == {
+    assert answer(["predict", "model", "test.csv", "answers.csv"], capsys) == {
+        "rows_in": 40,
         "rows": 40,
+        "bad": 0,
         "to": "answers.csv",
+        "model": "model",
+        "resumed": 0,
     }
     monkeypatch.setattr("sys.stdin", io.StringIO('{"rooms": 2, "floor": 1}\n'))
     assert answer(["predict", "model", "-"], capsys)[0]["prediction"] == pytest.approx(7, abs=0.5)

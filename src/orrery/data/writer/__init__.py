@@ -22,10 +22,7 @@ def write(url: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout 
     To one file of the form that its name says; to many, where the address is a folder (it ends in ``/``) or
     has a number in it (``part-{0000..}.parquet``). Raises SourceError where that cannot be.
     """
-    bare = remote.bare(url)
-    many = braces.numbered(bare)
-    if bare.endswith("/"):
-        many = (f"{bare}part-", f".{layout.form or 'parquet'}", 5)
+    bare, many = remote.bare(url), _many(url, layout)
     if many is not None:
         return folder.write(url, many, schema, batches, layout)
     if layout.is_many:
@@ -37,3 +34,21 @@ def write(url: str, schema: Any, batches: Iterator[RecordBatch], layout: Layout 
     with whole_file(url) as file:
         form(file, url, schema, batches, layout)
     return url
+
+
+def check(url: str, layout: Layout = _AS_EVER) -> None:
+    """Whether rows could be written there, before any is made. Raises SettingsError, SourceError."""
+    many = _many(url, layout)
+    if many is None:
+        form_of(url)
+        return
+    form_of(many[1])
+    folder.check_free(f"{many[0].rpartition('/')[0]}/", url)
+
+
+def _many(url: str, layout: Layout) -> tuple[str, str, int] | None:
+    """What stands before and behind the numbers of many files, and their digits; None for one file."""
+    bare = remote.bare(url)
+    if bare.endswith("/"):
+        return f"{bare}part-", f".{layout.form or 'parquet'}", 5
+    return braces.numbered(bare)

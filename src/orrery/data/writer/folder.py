@@ -83,13 +83,19 @@ def _folder(url: str) -> AbstractContextManager[Place]:
     return _local_folder(url) if files.is_local(url) else _remote_folder(url)
 
 
+def check_free(folder: str, url: str) -> None:
+    """Whether a folder of this machine is new or empty. Raises SourceError."""
+    path = files.local(folder)
+    if files.is_local(folder) and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise _taken(url)
+
+
 @contextmanager
 def _local_folder(url: str) -> Iterator[Place]:
     """A new folder, under a hidden name until all of it is there."""
     folder = files.local(url)
     part = folder.with_name(f".{folder.name[:100]}.{uuid4().hex[:8]}.part")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise _taken(url)
+    check_free(url, url)
 
     def place(name: str) -> str:
         return str(part / name)
