@@ -43,6 +43,21 @@ def things(mariadb: MariaDb) -> Table:
     return read(mariadb.url, table="things")
 
 
+def test_names_may_have_line_ends_and_look_like_keys(mariadb: MariaDb) -> None:
+    link = mariadb.connect()
+    with link, link.cursor() as cursor:
+        columns = "`a\nb` decimal(5, 2) not null, `e\n  PRIMARY KEY (``z``)` int, z int, key k (`a\nb`)"
+        cursor.execute(f"create table odd (i int primary key, {columns})")
+        cursor.execute("insert into odd values (1, 1.5, 7, 8), (2, 2.5, 8, null)")
+    table = read(mariadb.url, table="odd")
+    assert table.schema["a\nb"].type == "decimal128(5, 2)"
+    assert table.where("z = 8").to_rows() == [
+        {"i": 1, "a\nb": decimal.Decimal("1.50"), "e\n  PRIMARY KEY (`z`)": 7, "z": 8}
+    ]
+    parts = read_parts(read(mariadb.url, table="odd", parts=2))
+    assert [row for part in parts for row in part.to_pylist()] == table.to_rows()
+
+
 def test_types_are_kept(things: Table) -> None:
     assert {f.name: f.type for f in things.schema.fields} == {
         "i": "int32", "u": "uint32", "b": "int64", "bu": "uint64", "s": "int16", "ti": "int8", "m": "int32",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -105,6 +106,8 @@ class Sql(Database):
         """What SQLAlchemy finds declared of the table. Raises SourceError where there is no such table."""
         sqlalchemy, exc = (require(name, "Reading a database") for name in ("sqlalchemy", "sqlalchemy.exc"))
         schema, _, name = str(self.table).rpartition(".")
+        # Of a column of MariaDB with a line end in its name; its type is told with the rows.
+        warnings.filterwarnings("ignore", "Unknown (schema content|column definition)", exc.SAWarning)
         try:
             return self._driver.ask(
                 lambda link: getattr(sqlalchemy.inspect(link), method)(name, schema=schema or None)
