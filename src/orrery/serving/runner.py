@@ -8,6 +8,7 @@ The faces know nothing of models, and the runner nothing of HTTP, so that each c
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -28,6 +29,9 @@ _MOST_ROWS = 1024
 """More at once are answered by the model itself, which cuts them so that memory is bounded."""
 _MOST_BYTES = 32 << 20  # of encoded rows, likewise
 
+UNKNOWN_S = 1.0
+"""Of a row whose cost nobody measured: slow until seen otherwise."""
+
 Columns = Mapping[str, Sequence[object]]
 """Column name -> one Python value per row; None is missing."""
 
@@ -44,6 +48,8 @@ class Runner:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self.row_s = UNKNOWN_S
+        """Seconds of computing that a lone row took at its replay."""
         self.general_rows = 0
         """Rows so far that the model itself had to answer, because a value was unusual or rows were many."""
 
@@ -109,7 +115,9 @@ def replay(model: Model, runner: Runner) -> None:
     Raises ReplayError that names the row and both values.
     """
     example.replay(_Replayed(model, runner, by_rows=False))
-    example.replay(_Replayed(model, runner, by_rows=True))
+    by_rows = _Replayed(model, runner, by_rows=True)
+    example.replay(by_rows)
+    runner.row_s = min(by_rows.took_s, default=UNKNOWN_S)
 
 
 def answers_as_arrow(answers: Sequence[Mapping[str, Any]], signature: Signature) -> list[Any]:
@@ -125,15 +133,20 @@ class _Replayed:
         self.example = model.example
         self.runner = runner
         self.by_rows = by_rows
+        self.took_s: list[float] = []
+        """Of each row alone."""
 
     def predict_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not self.by_rows:
             return self.runner.predict_batch(batch)
-        answers = [
-            self.runner.predict_columns({name: [value] for name, value in row.items()}, 1)[0]
-            for row in batch.to_pylist()
-        ]
+        answers = [self._one(row) for row in batch.to_pylist()]
         return pa.RecordBatch.from_arrays(
             [*batch.columns, *answers_as_arrow(answers, self.signature)],
             schema=self.signature.answered(batch.schema),
         )
+
+    def _one(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        began_s = time.thread_time()
+        (answer,) = self.runner.predict_columns({name: [value] for name, value in row.items()}, 1)
+        self.took_s.append(time.thread_time() - began_s)
+        return answer

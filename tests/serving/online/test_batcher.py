@@ -21,6 +21,8 @@ from orrery.serving.route import Live
 class Doubles:
     """Answers each row with twice its value; keeps the size of each batch."""
 
+    row_s = 1.0
+
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.threads: list[threading.Thread] = []

@@ -23,14 +23,15 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from orrery.serving.route import Live
-from orrery.serving.runner import Columns
+from orrery.serving.runner import UNKNOWN_S, Columns
 
 Answers = list[dict[str, Any]]
 
 MOST_ROWS = 256
 """Rows of one batch, whatever the model."""
 _BATCH_S = 0.004  # of model time in one batch, once there is a choice: a batch of slow rows wins nothing
-_INLINE_S = 0.001  # a longer call would keep the event loop from reading
+_INLINE_S = 0.0015  # a longer call would keep the event loop from reading
+_QUICK_S = 0.0005  # of one row; a slower model gains by larger batches in its thread
 _WAIT_S = 0.05  # a batch in a thread that waits no longer than that is as quick as its computing
 _SWEEP_S = 0.02  # how often those who wait for a thread are asked whether they still do
 
@@ -95,7 +96,7 @@ class Batcher:
         """Have rows answered in the next tick: ``answers`` is told then, and always."""
         lane = self._lanes.get(live.runner)
         if lane is None:
-            lane = self._lanes[live.runner] = _Lane()
+            lane = self._lanes[live.runner] = _Lane(live.runner.row_s)
         lane.pending.append(_Job(live, columns, rows, check, answers, aside))
         self._line_up(lane, asyncio.get_running_loop())
 
@@ -184,7 +185,7 @@ class Batcher:
 class _Lane:
     """One model: what waits for it, what its rows cost, and its thread, once it needs one."""
 
-    def __init__(self) -> None:
+    def __init__(self, row_s: float) -> None:
         self.pending: deque[_Job] = deque()
         self.waits = False
         """Whether its turn will come."""
@@ -194,7 +195,7 @@ class _Lane:
         """When the batch that runs now began."""
         self.thread: threading.Thread | None = None
         self.work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._row_s = 1.0  # unknown: slow until seen otherwise
+        self._row_s = row_s
         weakref.finalize(self, self.work.put, None)  # the thread goes when the model does
 
     def run(self, batch: Callable[[], None]) -> None:
@@ -212,7 +213,10 @@ class _Lane:
 
     def taken(self) -> list[_Job]:
         """The next batch: jobs in order, as many rows as pay."""
-        most_rows = max(1, min(MOST_ROWS, int(_BATCH_S / max(self._row_s, 1e-9))))
+        # More rows cost less each, so what one row of few took may say too much of many: a quick model's
+        # batches grow to what the loop can wait for, instead of going to its thread.
+        most_s = _BATCH_S if self._row_s > _QUICK_S else _INLINE_S
+        most_rows = max(1, min(MOST_ROWS, int(most_s / max(self._row_s, 1e-9))))
         jobs: list[_Job] = []
         rows = 0
         while self.pending:
@@ -232,7 +236,7 @@ class _Lane:
         if spent_s - cpu_s < _WAIT_S:
             spent_s = cpu_s  # it waited for the interpreter's lock: that is not the model's time
         row_s = spent_s / max(1, sum(job.rows for job in jobs))
-        self._row_s = row_s if self._row_s == 1.0 else 0.8 * self._row_s + 0.2 * row_s
+        self._row_s = row_s if self._row_s == UNKNOWN_S else 0.8 * self._row_s + 0.2 * row_s
         return found
 
 

@@ -1,8 +1,8 @@
 """The express way: an ordinary request that came in one piece is answered by its connection itself.
 
 There is no task, no coroutine and no timer for it. It is read where the parser ends, waits for the tick of
-its model like every other one (see ``batcher``), and is written by the tick. Whatever is not ordinary goes on to
-the application as it came: options, several versions that could answer, models that look at what happened
+its model like every other one (see ``batcher``), and is written by the tick. Whatever is not ordinary goes on
+to the application as it came: options, several versions that could answer, models that look at what happened
 before, pictures, bodies that come in pieces, services with tokens.
 """
 
@@ -122,6 +122,8 @@ class Express(Connection):
 
     def written(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, stays: bool) -> None:
         """Write an answer, and wait for the next request."""
+        if self.transport.is_closing():
+            return
         whole = [*self.server_state.default_headers, *headers]
         lines = [b"%b: %b\r\n" % header for header in whole]
         self.transport.write(b"".join([_LINES[status], *lines, b"" if stays else _CLOSE, b"\r\n", body]))
