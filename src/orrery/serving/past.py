@@ -140,9 +140,8 @@ class PastStore:
         order = windows.arrival if windows.arrival in names else windows.on
         rows = 0
         # Sorted by DuckDB, which spills: a past may be larger than memory.
-        for batch in (
-            table.select(*dict.fromkeys(names)).sql(f'select * from this order by "{order}"').batches()
-        ):
+        ordered = table.select(*dict.fromkeys(names)).sql(f"select * from this order by {_quoted(order)}")
+        for batch in ordered.batches():
             for start in range(0, batch.num_rows, _FILL_ROWS):
                 part = batch.slice(start, _FILL_ROWS)
                 given = {name: values_of(part.column(name)) for name in windows.needs}
