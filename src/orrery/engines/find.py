@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from orrery.engines import KINDS
 from orrery.engines.engine import Engine
 from orrery.engines.ray_session import is_address
-from orrery.engines.spark_session import is_master
+from orrery.engines.spark_master import is_master
 from orrery.errors import SettingsError, did_you_mean, listing
 
 

@@ -31,6 +31,7 @@ from orrery.engines.spark_tasks import keeping, reading
 from orrery.errors import OrreryError, SlotsError
 
 _REGISTER_S = 3.0  # for executors of a new session to be there
+_PROMISED_S = 60.0  # for those that its settings ask for: YARN starts them one by one
 _LAG_S = 1.0  # of Spark's own account of what runs
 _CANCEL_S = 10.0
 _WIDE = 8
@@ -210,11 +211,12 @@ class Spark:
     def _total(self, wanted: int = 1) -> int:
         """Tasks that Spark would run at once; executors that are about to come are waited for, briefly."""
         with speaking():
-            session, until = self.session, time.monotonic() + _REGISTER_S
+            session, began = self.session, time.monotonic()
             if not hasattr(session, "_jsc"):  # Spark Connect tells its parallelism, and no more
                 return int(session.range(1 << 20).selectExpr("spark_partition_id() as p").distinct().count())
             context = session.sparkContext._jsc.sc()
             profile = context.resourceProfileManager().defaultResourceProfile()
+            until = began + (_PROMISED_S if wanted <= _promised(context.conf()) else _REGISTER_S)
             while (
                 total := int(context.maxNumConcurrentTasks(profile))
             ) < wanted and time.monotonic() < until:
@@ -279,6 +281,12 @@ class _SparkJob:
             self.result = self.action()
         except BaseException as error:  # carried to whoever waits
             self.error = error
+
+
+def _promised(conf: Any) -> int:
+    """Tasks that could run at once when all executors are there that the settings ask for; 0 if none are."""
+    cores = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
+    return int(conf.get("spark.executor.instances", "0")) * cores
 
 
 def _frame(fed: Fed) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import warnings
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orrery.engines.spark_master import check_master
 from orrery.errors import EngineError, OrreryError, SettingsError
 from orrery.extras import require
 
@@ -21,16 +21,6 @@ JAVA = 17
 """The oldest Java that Spark 4 runs on."""
 
 _WAIT_S = 5.0
-_MASTER = re.compile(r"(local(\[.*\])?|local-cluster\[.*\]|yarn|spark://.+|k8s://.+)$")
-
-
-def is_master(name: str) -> bool:
-    """Whether a word is the address of a master of Spark.
-
-    >>> [is_master(name) for name in ("local[4]", "spark://host:7077", "yarn", "local", "ray")]
-    [True, True, True, False, False]
-    """
-    return name != "local" and _MASTER.match(name) is not None
 
 
 def session_for(master: str | None) -> Any:
@@ -79,30 +69,6 @@ def check_java() -> None:
         raise EngineError(
             f"Spark needs Java {JAVA} or later; {java} is {(text or ['silent'])[0]}.", hint=hint
         )
-
-
-def check_master(master: str) -> None:
-    """Raises EngineError where nobody answers at the master's address. Spark itself tries for a minute."""
-    if master == "yarn" and not (os.environ.get("HADOOP_CONF_DIR") or os.environ.get("YARN_CONF_DIR")):
-        raise EngineError(
-            "engine='yarn' needs the cluster's configuration.",
-            hint="Set HADOOP_CONF_DIR to the folder that holds yarn-site.xml.",
-        )
-    found = re.match(r"(?:spark|k8s)://(?:https?://)?(.+)$", master)
-    if found is None:
-        return
-    told = []
-    for place in found.group(1).split(","):
-        host, _, port = place.rpartition(":")
-        try:
-            socket.create_connection((host or place, int(port)), timeout=_WAIT_S).close()
-            return
-        except (OSError, ValueError) as error:
-            told.append(f"{place}: {error}")
-    raise EngineError(
-        f"No master of Spark answers at {master}: {'; '.join(told)}.",
-        hint="Start it, or name the address that its page shows, as spark://host:7077.",
-    )
 
 
 @contextmanager
