@@ -15,6 +15,7 @@ from tests.servers.redis import redis
 from tests.servers.s3 import s3
 from tests.servers.spark import spark
 from tests.servers.spark_connect import spark_connect
+from tests.servers.yarn import yarn
 
 __all__ = [
     "hadoop",
@@ -30,4 +31,5 @@ __all__ = [
     "s3",
     "spark",
     "spark_connect",
+    "yarn",
 ]
