@@ -9,6 +9,8 @@ import typer
 from orrery.cli.options import app_of
 from orrery.registry.url import SCHEME
 from orrery.serving.online.access import VARIABLE, Access
+from orrery.serving.online.crew import Crew
+from orrery.serving.online.job import Job
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.server import serve as serve_model
 
@@ -38,6 +40,7 @@ def serve(
     ] = VARIABLE,
     certificate: Annotated[str, typer.Option(metavar="FILE", help="PEM: answer over TLS.")] = "",
     key: Annotated[str, typer.Option(metavar="FILE", help="PEM: the certificate's private key.")] = "",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = 1,
 ) -> None:
     """Answer over HTTP with published models, until Ctrl-C. Moved aliases and routes are followed at once.
 
@@ -51,6 +54,18 @@ def serve(
     limits = Limits(allowed_hosts=tuple(allow_host or ()))
     whats = [*(models or ()), *([SCHEME] if everything else [])]
     access = Access(tokens_from=token_env, certificate=certificate, private_key=key)
+    if workers > 1:
+        job = Job(
+            models=whats,
+            host=host,
+            port=port,
+            grpc_port=grpc_port,
+            record=record,
+            limits=limits,
+            access=access,
+        )
+        Crew(job, workers).start().wait()
+        return
     serve_model(whats, host=host, port=port, record=record, limits=limits, grpc_port=grpc_port, access=access)
 
 

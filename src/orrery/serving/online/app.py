@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -114,7 +115,8 @@ def _check_origin(request: Request) -> None:
 
 
 async def _metrics(desk: Desk, request: Request) -> Response:
-    return Response(desk.metrics.text(), media_type=metrics.CONTENT_TYPE)
+    text = desk.metrics.text() if desk.metrics.tally is None else await asyncio.to_thread(desk.metrics.text)
+    return Response(text, media_type=metrics.CONTENT_TYPE)
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:

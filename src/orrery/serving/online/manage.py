@@ -36,6 +36,7 @@ async def index(desk: Desk, request: Request) -> Response:
 async def load(desk: Desk, request: Request) -> Response:
     """Open a model, or one of its versions beside: ``{"version": 3}``, or as a parameter in the OIP."""
     body = await _managed(desk, request)
+    check_alone(desk)
     name = request.path_params["name"]
     await asyncio.to_thread(desk.shelf.load, name, _version(body))
     return _json({"name": name, "state": "READY"})
@@ -44,9 +45,19 @@ async def load(desk: Desk, request: Request) -> Response:
 async def unload(desk: Desk, request: Request) -> Response:
     """Close a model, or one version of it that only answers when it is named."""
     body = await _managed(desk, request)
+    check_alone(desk)
     name = request.path_params["name"]
     await asyncio.to_thread(desk.shelf.unload, name, _version(body))
     return _json({"name": name, "state": "UNAVAILABLE"})
+
+
+def check_alone(desk: Desk) -> None:
+    """Whether this process is all of the service. Raises BadRequestError."""
+    if desk.metrics.tally is not None:
+        raise BadRequestError(
+            "A service of several workers opens and closes no models by request: one of them would hear it.",
+            hint="Serve --all, and a model is opened when it is asked for; or change its route.",
+        )
 
 
 async def route(desk: Desk, request: Request) -> Response:

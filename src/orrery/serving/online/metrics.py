@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from orrery.serving.lineup import MAIN, Live
+from orrery.serving.online.counts import Count, Counts, Spread, Spreads
+from orrery.serving.online.tally import Tally
 from orrery.serving.record import Recorder
 from orrery.serving.route import Route
 from orrery.serving.shelf import Shelf
@@ -27,7 +31,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(_States(shelf, recorder))
         self.shelf = shelf
-        self._of: Callable[..., Any] = functools.cache(lambda metric, *labels: metric.labels(*labels))
+        self.tally: Tally | None = None
+        """Where other processes answer too: what adds all of it up."""
+        self._of_request = functools.cache(self._request_counts)  # labels are looked up once
+        self._of_live = functools.cache(self._live_counts)
         self._requests = self._counter(
             "orrery_requests",
             "Requests answered, by what was asked and the HTTP status.",
@@ -61,35 +68,74 @@ class Metrics:
     def requested(self, face: str, code: int, seconds: float, name: str = "") -> None:
         """Count a request that was answered; a name that is not one of the service's is not told."""
         service = name if name in self.shelf.routes else next(iter(self.shelf.routes), "")
-        self._of(self._requests, service, face, str(code)).inc()
-        self._of(self._request_s, service, face).observe(seconds)
+        count, spread = self._of_request(service, face, code)
+        count.inc()
+        spread.observe(seconds)
 
     def answered(self, live: Live, rows: int, seconds: float) -> None:
         """Count rows that a version answered."""
-        version = str(live.version)
-        self._of(self._rows, live.name, version).inc(rows)
-        self._of(self._model_s, live.name, version).observe(seconds)
-        self._of(self._arms, live.name, version, live.arm, "answered").inc()
-        self._of(self._arm_s, live.name, version, live.arm).observe(seconds)
+        counts = self._of_live(live.name, live.version, live.arm)
+        counts.rows.inc(rows)
+        counts.model_s.observe(seconds)
+        counts.arms.inc()
+        counts.arm_s.observe(seconds)
 
     def failed(self, live: Live) -> None:
         """Count a request that a version did not answer; another one may have."""
-        self._of(self._arms, live.name, str(live.version), live.arm, "failed").inc()
+        self._arms.labels(live.name, str(live.version), live.arm, "failed").inc()
 
     def shadowed(self, live: Live, outcome: str, rows: int) -> None:
         """Count rows that were asked in the shadow."""
         if rows:
-            self._of(self._shadows, live.name, str(live.version), outcome).inc(rows)
+            self._shadows.labels(live.name, str(live.version), outcome).inc(rows)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """Everything, as Prometheus reads it; of all processes that answer here."""
+        return self._own() if self.tally is None else self.tally.text()
+
+    @contextmanager
+    def shared(self, folder: Path) -> Iterator[None]:
+        """Keep them in a folder beside those of other processes."""
+        self.tally = Tally(folder, self._own)
+        self.tally.start()
+        try:
+            yield
+        finally:
+            self.tally.close()
+
+    def _own(self) -> bytes:
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, about: str, labels: list[str]) -> Counter:
-        return Counter(name, about, labels, registry=self.registry)
+    def _request_counts(self, service: str, face: str, code: int) -> tuple[Count, Spread]:
+        return self._requests.labels(service, face, str(code)), self._request_s.labels(service, face)
 
-    def _histogram(self, name: str, about: str, labels: list[str]) -> Histogram:
-        return Histogram(name, about, labels, buckets=_SECONDS, registry=self.registry)
+    def _live_counts(self, name: str, number: int, arm: str) -> _LiveCounts:
+        version = str(number)
+        return _LiveCounts(
+            self._rows.labels(name, version),
+            self._model_s.labels(name, version),
+            self._arms.labels(name, version, arm, "answered"),
+            self._arm_s.labels(name, version, arm),
+        )
+
+    def _counter(self, name: str, about: str, labels: list[str]) -> Counts:
+        counts = Counts(name, about, labels)
+        self.registry.register(counts)
+        return counts
+
+    def _histogram(self, name: str, about: str, labels: list[str]) -> Spreads:
+        spreads = Spreads(name, about, labels, _SECONDS)
+        self.registry.register(spreads)
+        return spreads
+
+
+class _LiveCounts(NamedTuple):
+    """What is counted of one version in one part of the route."""
+
+    rows: Count
+    model_s: Spread
+    arms: Count
+    arm_s: Spread
 
 
 class _States(Collector):

@@ -21,6 +21,7 @@ from orrery.errors import PortInUseError, ServingError, SettingsError
 from orrery.estimators.model import Model
 from orrery.extras import require
 from orrery.serving.online.access import Access, is_exposed
+from orrery.serving.online.job import Job
 from orrery.serving.online.limits import Limits
 from orrery.serving.record import Recorder
 from orrery.serving.route import Route
@@ -54,28 +55,50 @@ def serve(
     callers need, and which certificate it shows.
     Raises PortInUseError, ModelNotFoundError, ReplayError, MissingExtraError.
     """
-    for package in ("uvicorn", "httptools", "starlette", "prometheus_client", "python_multipart", "msgspec"):
-        require(package, _PURPOSE)
-    for package in ("grpc", "google.protobuf") if grpc_port is not None else ():
-        require(package, "Serving over gRPC")
-    access = access or Access()
-    access.check()
+    whats = [model] if isinstance(model, str | Path | Model) else list(model)
+    job = Job(
+        models=tuple(str(what) for what in whats if isinstance(what, str | Path)),
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        record=record,
+        limits=limits or Limits(),
+        access=access or Access(),
+    )
+    job.access.check()
     with ExitStack() as undo:
-        listener = undo.enter_context(_listen(host, port))
-        limits = limits or Limits()
-        shelf = undo.enter_context(_shelf(model, name, limits))
-        recorder = Recorder(settings.home().absolute()) if record else None
-        service = Service(shelf, recorder, limits, listener, host, grpc_port, access)
-        undo.callback(service.close)
-        service.start()
+        listener = undo.enter_context(listen(host, port))
+        service = serve_at(listener, job, whats=whats, name=name)
         undo.pop_all()
     if wait:
         service.wait()
     return service
 
 
-def _shelf(model: What | Sequence[What], name: str, limits: Limits) -> Shelf:
-    whats = [model] if isinstance(model, str | Path | Model) else list(model)
+def serve_at(
+    listener: socket.socket,
+    job: Job,
+    tallies: Path | None = None,
+    *,
+    whats: Sequence[What] | None = None,
+    name: str = "",
+) -> Service:
+    """Do a job at a socket that listens; ``tallies`` is where others who listen at it keep their metrics."""
+    for package in ("uvicorn", "httptools", "starlette", "prometheus_client", "python_multipart", "msgspec"):
+        require(package, _PURPOSE)
+    for package in ("grpc", "google.protobuf") if job.grpc_port is not None else ():
+        require(package, "Serving over gRPC")
+    with ExitStack() as undo:
+        shelf = undo.enter_context(_shelf(job.models if whats is None else whats, name, job.limits))
+        recorder = Recorder(settings.home().absolute()) if job.record else None
+        service = Service(shelf, recorder, job, listener, tallies)
+        undo.callback(service.close)
+        service.start()
+        undo.pop_all()
+    return service
+
+
+def _shelf(whats: Sequence[What], name: str, limits: Limits) -> Shelf:
     if not whats:
         raise SettingsError("There is no model to serve.", hint="Name one, or models:/ for all.")
     return Shelf(
@@ -94,24 +117,21 @@ class Service:
         self,
         shelf: Shelf,
         recorder: Recorder | None,
-        limits: Limits,
+        job: Job,
         listener: socket.socket,
-        host: str = "",
-        grpc_port: int | None = None,
-        access: Access | None = None,
+        tallies: Path | None = None,
     ) -> None:
         self.shelf = shelf
         self.recorder = recorder
-        self.limits = limits
+        self.job = job
+        self.limits = job.limits
+        self.access = job.access
         self.listener = listener
-        self.host = host
-        self.grpc_port = grpc_port
+        self.grpc_port = job.grpc_port
         """Where it answers over gRPC; None for nowhere."""
-        address, port = listener.getsockname()[:2]
-        address = _WILDCARDS.get(address, address)
-        self.access = access or Access()
-        scheme = "https" if self.access.certificate else "http"
-        self.url = f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
+        self.tallies = tallies
+        """Where the processes that listen here too keep their metrics; None where there is no other."""
+        self.url = url_of(listener, self.access)
         self._server: Any = None
         self._ended = ExitStack()
 
@@ -139,6 +159,8 @@ class Service:
         metrics = Metrics(self.shelf, self.recorder)
         desk = Desk(self.shelf, self.recorder, self.limits, metrics, settings.home().absolute())
         self._server = self._server_of(desk)
+        if self.tallies is not None:
+            self._ended.enter_context(metrics.shared(self.tallies))
         thread = threading.Thread(
             target=self._server.run, args=([self.listener],), name="orrery-serve", daemon=True
         )
@@ -165,17 +187,17 @@ class Service:
         import uvicorn  # an optional package
 
         from orrery.serving.online.app import app_of
-        from orrery.serving.online.connection import Connection
+        from orrery.serving.online.express import Express
         from orrery.serving.online.gate import Gate, allowed_hosts
 
         tokens = self.access.tokens()
         address = self.listener.getsockname()[0]
         if is_exposed(address, self.access, tokens):
             _log.warning(_EXPOSED, address)
-        hosts = allowed_hosts(address, self.host, self.limits.allowed_hosts)
+        hosts = allowed_hosts(address, self.job.host, self.limits.allowed_hosts)
         config = uvicorn.Config(
             Gate(app_of(desk), hosts, tokens),
-            http=partial(Connection, limits=self.limits, idle={}),  # type: ignore[arg-type]
+            http=partial(Express, limits=self.limits, idle={}),  # type: ignore[arg-type]
             lifespan="off",
             ws="none",
             log_config=None,
@@ -191,7 +213,10 @@ class Service:
         from orrery.serving.online.grpc.beside import Beside
         from orrery.serving.online.grpc.server import GrpcServer
 
-        return Beside(config, GrpcServer(desk, address, self.grpc_port, self.access, tokens))
+        return Beside(
+            config,
+            GrpcServer(desk, address, self.grpc_port, self.access, tokens, shared=self.tallies is not None),
+        )
 
     def wait(self) -> None:
         """Answer until SIGTERM, which ends it well, or Ctrl-C, which is raised again when all is ended."""
@@ -241,7 +266,15 @@ class Service:
         return f"<Service: {self}>"
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def url_of(listener: socket.socket, access: Access) -> str:
+    """Where a socket is reached from this machine."""
+    address, port = listener.getsockname()[:2]
+    address = _WILDCARDS.get(address, address)
+    scheme = "https" if access.certificate else "http"
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises PortInUseError that names a free port."""
     if not 0 <= port < 1 << 16:
         raise SettingsError(f"A port is a number from 0 to 65535, not {port}.")

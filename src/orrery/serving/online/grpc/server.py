@@ -27,6 +27,7 @@ from orrery.serving.online.grpc.infer import infer
 from orrery.serving.online.grpc.messages import SERVICE, message
 from orrery.serving.online.grpc.near import check_free, check_near
 from orrery.serving.online.grpc.status import code_of, text_of, trailers_of
+from orrery.serving.online.manage import check_alone
 from orrery.serving.online.problem import status_of
 
 _QUICK_S = 0.25  # in which a message arrives on any network, unless it is large or its sender slow
@@ -150,7 +151,9 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         request = _parsed(f"{name}Request", body)
         if name in _MANAGING and self.tokens is None:
             check_near(self.desk.limits, context.peer())
-        elif name not in (*_MANAGING, "ModelReady") and (asked := _asked(request)):
+        if name in _MANAGING:
+            check_alone(self.desk)
+        elif name != "ModelReady" and (asked := _asked(request)):
             await self.desk.called(asked)
         if name == "ModelInfer":
             answer = await self._infer(request, len(body), context)
