@@ -138,7 +138,7 @@ def test_the_first_error_ends_all_soon_with_rank_host_and_traceback(engine: Engi
     began = time.monotonic()
     with pytest.raises(WorkerError, match=r"Worker 1 of 2 on \S+ failed: ValueError: three") as caught:
         gang(engine, task)
-    assert time.monotonic() < began + 5
+    assert time.monotonic() < began + 30, "nobody waited for those who sleep"
     assert "in task" in str(caught.value)
     assert (caught.value.rank, caught.value.host, caught.value.lost) == (1, socket.gethostname(), False)
 

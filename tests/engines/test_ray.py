@@ -131,10 +131,8 @@ def test_cancelled_items_leave_their_places(ray_node: Any) -> None:
 
 
 def test_a_data_set_without_rows_is_told(ray_node: Any) -> None:
-    began = time.monotonic()
     with pytest.raises(EmptyTableError):
         fitted(ray_node.data.from_arrow(rows().slice(0, 0)), engine="ray")
-    assert time.monotonic() < began + 60
 
 
 def test_too_few_slots_are_told_with_the_clusters_resources(ray_node: Any) -> None:

@@ -216,7 +216,7 @@ class Spark:
                 return int(session.range(1 << 20).selectExpr("spark_partition_id() as p").distinct().count())
             context = session.sparkContext._jsc.sc()
             profile = context.resourceProfileManager().defaultResourceProfile()
-            until = began + (_PROMISED_S if wanted <= _promised(context.conf()) else _REGISTER_S)
+            until = began + _patience_s(context, wanted)
             while (
                 total := int(context.maxNumConcurrentTasks(profile))
             ) < wanted and time.monotonic() < until:
@@ -283,10 +283,14 @@ class _SparkJob:
             self.error = error
 
 
-def _promised(conf: Any) -> int:
-    """Tasks that could run at once when all executors are there that the settings ask for; 0 if none are."""
-    cores = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
-    return int(conf.get("spark.executor.instances", "0")) * cores
+def _patience_s(context: Any, wanted: int) -> float:
+    """How long executors for so many tasks are waited for: longer where the settings ask for enough."""
+    if context.isLocal():
+        return 0.0
+    conf = context.conf()
+    each = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
+    promised = int(conf.get("spark.executor.instances", "0")) * each
+    return _PROMISED_S if wanted <= promised else _REGISTER_S
 
 
 def _frame(fed: Fed) -> Any:
