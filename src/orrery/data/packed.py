@@ -50,7 +50,7 @@ def unpacking(file: Any, name: str) -> Iterator[Any]:
         yield bz2.BZ2File(file)
     elif packing == ".xz":
         with _named(lzma.LZMAError):
-            yield lzma.LZMAFile(file)  # noqa: SIM115 - closes nothing
+            yield io.BufferedReader(_Xz(file))
     elif packing:
         with pa.CompressedInputStream(file, _ARROW[packing]) as stream:
             yield io.BufferedReader(stream)
@@ -79,6 +79,9 @@ def packing(file: Any, name: str) -> Iterator[Any]:
         yield file
 
 
+XZ_BYTES = 256 << 20
+"""What unpacking xz may take: four times what ``xz -9`` needs. A header may ask for 4 GiB."""
+
 _ARROW: dict[str, Any] = {".zst": "zstd", ".lz4": "lz4"}
 
 
@@ -95,13 +98,52 @@ class _Open:
         """Nothing."""
 
 
+class _Xz(io.RawIOBase):
+    """The bytes of xz streams, one behind the other, for a decoder whose memory no header chooses."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._stream = self._begun()
+
+    @staticmethod
+    def _begun() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=XZ_BYTES)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end. Raises EOFError within a stream that is cut short."""
+        data = b""
+        while not data:
+            given = self._file.read(1 << 16) if self._stream.needs_input else b""
+            if self._stream.eof:
+                given = self._behind()
+                if not given:
+                    return 0
+                self._stream = self._begun()
+            elif self._stream.needs_input and not given:
+                raise EOFError("it ends within a compressed stream")
+            data = self._stream.decompress(given, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _behind(self) -> bytes:
+        """What follows a stream, without the zeros that may pad it."""
+        found = self._stream.unused_data or self._file.read(1 << 16)
+        while found and not found.lstrip(b"\0"):
+            found = self._file.read(1 << 16)
+        return bytes(found).lstrip(b"\0")
+
+
 @contextmanager
 def _named(kind: type[Exception]) -> Iterator[None]:
     """An error of a library's own class as OSError, which callers know."""
     try:
         yield
-    except kind as error:
-        raise OSError(str(error)) from None
+    except (kind, MemoryError) as error:
+        raise OSError(str(error) or "it needs more memory than there is") from None
 
 
 MOST_BYTES = 256 << 20

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,22 @@ def test_compressed_files_that_are_cut_short_or_none(packing: str) -> None:
         path.write_bytes(broken)
         with pytest.raises(SourceError, match=rf"x\.csv\.{packing}"):
             read(path).to_rows()
+
+
+def test_no_header_of_xz_chooses_how_much_memory_is_taken() -> None:
+    whole = lzma.compress(b"a\n1\n", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 20}])
+    data = bytearray(whole)
+    data[data.index(b"\x21\x01", 12) + 2] = 40  # a dictionary of 4 GiB (xz-file-format.txt, 5.3.1)
+    end = 12 + data[12] * 4
+    data[end : end + 4] = struct.pack("<I", zlib.crc32(data[12:end]))
+    Path("x.csv.xz").write_bytes(data)
+    with pytest.raises(SourceError, match=r"x\.csv\.xz.*Memory usage limit"):
+        read("x.csv.xz").to_rows()
+    Path("x.csv.xz").write_bytes(whole + bytes(8) + lzma.compress(b"2\n") + bytes(4))
+    assert read("x.csv.xz").to_rows() == [{"a": 1}, {"a": 2}]
+    Path("x.csv.xz").write_bytes(whole + b"rows of another kind")
+    with pytest.raises(SourceError, match=r"x\.csv\.xz"):
+        read("x.csv.xz").to_rows()
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
