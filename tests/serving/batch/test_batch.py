@@ -25,6 +25,7 @@ from orrery.errors import BadRowError, EngineError, RegistryBusyError, SettingsE
 from orrery.estimators.model import Model
 from orrery.registry.lock import locked
 from orrery.serving.batch import loop
+from orrery.serving.batch.answering import answer_here
 from orrery.serving.batch.batch import batch
 from orrery.serving.batch.parts import Parts
 from orrery.serving.online.server import serve
@@ -107,7 +108,7 @@ def test_a_stopped_call_goes_on_and_ends_the_same(
     batch(saved["clients"], table, whole)
     stopped(monkeypatch, saved["clients"], table, out)
     asked: list[int] = []
-    here = loop.answer_here
+    here = answer_here
 
     def counting(model: Model) -> Any:
         answer = here(model)
@@ -241,7 +242,7 @@ def test_windows_are_of_the_whole_table(tmp_path: Path, monkeypatch: pytest.Monk
         {"card": f"c{i % 5}", "time": start + dt.timedelta(minutes=i), "eur": float(i % 7), "bad": i % 7 > 3}
         for i in range(ROWS)
     ]
-    spent = ory.Window(how="sum", of="eur", over="2h", by="card")
+    spent = ory.Window(how="sum", of="eur", over="2h", by=("card",))
     model = ory.fit(ory.read(paid).windows(spent, on="time"), "bad", learner="linear")
     rows = pa.Table.from_pylist(paid).drop(["bad"])
     out = tmp_path / "out.parquet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 
 import orrery as ory
 from orrery.estimators.model import Model
+from orrery.serving.lineup import Lineup
 from orrery.serving.online.described import examples, told
 from orrery.serving.online.page import page_of
-from orrery.serving.online.server import Service
+from orrery.serving.online.server import Service, serve
 from orrery.serving.route import Live
 from orrery.serving.runner import Runner
 
@@ -45,10 +47,45 @@ def test_names_and_values_cannot_become_markup() -> None:
     evil = "</script><img src=x onerror=alert(1)>"
     rows = [{evil: f"{evil}{i % 3}", "x": float(i), "y": evil if i % 2 else "b"} for i in range(40)]
     model = ory.fit(rows, "y", learner="linear")
-    text = page_of(live(model), "http://h")
+    text = page_of(Lineup(live(model)), "http://h")
     assert evil not in text
     assert "<img src=x" not in text
     assert text.count("</script>") == 3
+
+
+def test_a_route_is_told_with_its_shares(saved: dict[str, Path]) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    main, arm, canary, shadow = (replace(live(Model.load(saved["clients"])), version=v) for v in (1, 2, 3, 4))
+    lineup = Lineup(
+        main,
+        arms=((replace(arm, arm="arm"), 0.3),),
+        canary=replace(canary, arm="canary"),
+        canary_share=0.1,
+        shadows=(shadow,),
+        fallback=replace(shadow, name=evil),
+        by=evil,
+    )
+    text = page_of(lineup, "http://h", ["m", evil])
+    for share in ("63.0", "27.0", "10.0"):
+        assert f"{share}\N{NO-BREAK SPACE}%" in text
+    assert '"versions":[1,2,3,4]' in text
+    assert "<img src=x" not in text
+    assert "Who answers" not in page_of(Lineup(main), "http://h")
+
+
+def test_each_of_several_models_has_its_page(saved: dict[str, Path]) -> None:
+    with (
+        serve([saved["clients"], saved["prices"]], port=0, wait=False) as service,
+        httpx.Client(base_url=service.url, timeout=60) as client,
+    ):
+        first, second = client.get("/").text, client.get("/?model=prices").text
+        assert '<a href="/?model=prices">prices</a>' in first
+        assert "Predicts “buys”" in first
+        assert '<a href="/?model=prices" aria-current="page">' in second
+        assert "Predicts “price”" in second
+        gone = client.get("/", params={"model": "<b>none"})
+        assert gone.status_code == 404
+        assert gone.headers["content-type"].startswith("application/")
 
 
 def test_examples_are_as_a_caller_sends_them(saved: dict[str, Path]) -> None:
@@ -64,7 +101,7 @@ def test_examples_are_as_a_caller_sends_them(saved: dict[str, Path]) -> None:
 def test_thousands_of_columns_make_a_page_of_some() -> None:
     columns = {f"c{i}": pa.array([0.0, 1.0, 2.0] * 8) for i in range(1000)}
     model = ory.fit(pa.table({**columns, "y": ["a", "b", "c"] * 8}), "y", learner="linear")
-    text = page_of(live(model), "http://h")
+    text = page_of(Lineup(live(model)), "http://h")
     assert text.count("data-column=") == 300
     assert "and 700 more columns" in text
 

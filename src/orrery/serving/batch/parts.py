@@ -107,7 +107,7 @@ class Parts:
     def batches(self) -> Iterator[RecordBatch]:
         """All rows that were answered, in their order."""
         for _, path in sorted(self._paths.items()):
-            with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as found:
+            with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as found:
                 for i in range(found.num_record_batches):
                     yield found.get_batch(i)
 
@@ -115,7 +115,7 @@ class Parts:
         """The rows that the model could not answer, as :mod:`orrery.data.quarantine` keeps bad rows."""
         rows: list[dict[str, Any]] = []
         for _, path in sorted(self._paths.items()):
-            with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as found:
+            with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as found:
                 rows += json.loads((found.schema.metadata or {}).get(_BAD, b"[]"))
         return pa.Table.from_pylist(rows, schema=BAD_ROWS)
 

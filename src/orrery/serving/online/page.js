@@ -93,8 +93,9 @@
       if (!response.ok) throw new Error([body.detail, body.hint].filter(Boolean).join(" "));
       show(body, rows);
       const milliseconds = (performance.now() - began).toFixed(0);
-      took.replaceChildren(...words(`${milliseconds} ms there and back.`, `往返 ${milliseconds} 毫秒。`));
-      if (body.version !== model.version) location.reload();
+      const by = model.versions.length > 1 ? [` Version ${body.version} answered.`, `由第 ${body.version} 版作答。`] : ["", ""];
+      took.replaceChildren(...words(`${milliseconds} ms there and back.${by[0]}`, `往返 ${milliseconds} 毫秒。${by[1]}`));
+      if (!model.versions.includes(body.version)) location.reload();  // another version went live
     } catch (error) {
       if (mine.signal.aborted) return;
       problem.textContent = error.message;
@@ -181,31 +182,37 @@
     if (value === null || value === undefined) return "None";
     if (value === true) return "True";
     if (value === false) return "False";
+    if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+    if (typeof value === "object") return `{${Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${literal(item)}`).join(", ")}}`;
     return JSON.stringify(value);
   };
   const python = (rows) => {
     const binary = (name) => fields.get(name).kind === "image" || fields.get(name).type.includes("binary");
     const lines = [...fields.keys()].map((name) => {
       const file = (pictures.get(name) || [])[0]?.name ?? "picture.png";
-      const value = binary(name) ? `content(${JSON.stringify(file)})` : literal(rows[0][name]);
+      const value = binary(name) ? `open(${JSON.stringify(file)}, "rb").read()` : literal(rows[0][name]);
       return `    ${JSON.stringify(name)}: ${value},`;
     });
-    const uploads = [...fields.keys()].some(binary);
+    const place = JSON.stringify(model.url) + (model.models > 1 ? `, ${JSON.stringify(model.name)}` : "");
     return [
-      ...(uploads ? ["import base64"] : []),
-      "import json",
-      "from urllib.request import urlopen",
+      "import orrery as ory",
       "",
-      ...(uploads ? ["def content(path):", "    return base64.b64encode(open(path, \"rb\").read()).decode()", ""] : []),
-      `url = ${JSON.stringify(url)}`,
       `row = {\n${lines.join("\n")}\n}`,
-      "body = json.dumps({\"rows\": [row]}).encode()",
-      "print(json.load(urlopen(url, body))[\"rows\"][0])",
+      `with ory.Client(${place}) as client:`,
+      "    print(client.predict(row))",
     ].join("\n");
   };
+  const kafka = (rows) => [
+    `orrery stream kafka://localhost:9092/rows models:/${model.name} kafka://localhost:9092/answers`,
+    "",
+    "# A message to try it with:",
+    `printf '%s\\n' ${quoted(JSON.stringify(rows[0]))} | kcat -b localhost:9092 -t rows -P`,
+  ].join("\n");
   const tell = (rows) => {
     document.getElementById("curl").textContent = curl(rows);
     document.getElementById("python").textContent = python(rows);
+    const messages = document.getElementById("kafka");
+    if (messages) messages.textContent = kafka(rows);
   };
 
   // --- what a person does

@@ -5,8 +5,10 @@ It is one file that needs nothing from elsewhere. What it asks is not recorded.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -14,12 +16,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orrery.display import Both, Html, card, figure, join, tag
+from orrery.display import Both, Html, Words, card, figure, join, tag
 from orrery.display import page as shell
 from orrery.display.page import script as shell_script
+from orrery.serving.lineup import Lineup
 from orrery.serving.online.described import examples, told
 from orrery.serving.online.desk import Desk
 from orrery.serving.online.form import form
+from orrery.serving.online.who import others, route
 from orrery.serving.route import Live
 
 
@@ -35,19 +39,27 @@ async def model(desk: Desk, request: Request) -> Response:
 
 
 async def page(desk: Desk, request: Request) -> Response:
-    """``GET /``: the page."""
-    text = page_of(desk.route.live, str(request.base_url).rstrip("/"))
+    """``GET /``: the page of the first model, or of another one: ``/?model=prices``."""
+    name = request.query_params.get("model", "") or desk.route.name
+    await desk.called(name)
+    lineup = desk.shelf.route(name).lineup
+    names = list(dict.fromkeys(entry["name"] for entry in await asyncio.to_thread(desk.shelf.index)))
+    text = page_of(lineup, str(request.base_url).rstrip("/"), names)
     return Response(text, headers={"Content-Security-Policy": _policy()}, media_type="text/html")
 
 
-def page_of(live: Live, url: str) -> str:
-    """The whole page as HTML; ``url`` is where the service is reached."""
+def page_of(lineup: Lineup, url: str, names: Sequence[str] = ()) -> str:
+    """The whole page as HTML; ``url`` is where the service is reached, ``names`` are its models."""
+    live = lineup.main
     fields = live.runner.signature.inputs.fields
     rows = examples(live)
-    data = msgspec.json.encode({**told(live), "url": url, "examples": rows}).decode()
+    versions = sorted({each.version for each in lineup.lives()})
+    said = {**told(live), "url": url, "examples": rows, "versions": versions, "models": len(names)}
+    data = msgspec.json.encode(said).decode()
     body = [
         tag("style", Html(_text("page.css"))),
-        tag("div", form(fields, rows), _answer(), class_="ask"),
+        others(names, live.name),
+        tag("div", form(fields, rows), tag("div", _answer(), route(lineup), class_="answers"), class_="ask"),
         _ways(live),
         # As plain data; no value can end the element.
         tag("script", Html(data.replace("<", "\\u003c")), type="application/json", id="model"),
@@ -83,9 +95,12 @@ def _answer() -> Html:
 def _ways(live: Live) -> Html:
     """The same request for a program, to be copied."""
     copy = tag("button", Both("Copy", "复制"), type="button", class_="copy")
+    ways: list[tuple[Words, str]] = [("curl", "curl"), ("Python", "python")]
+    if live.version:
+        ways.append((Both("Messages of Kafka", "Kafka 消息"), "kafka"))
     blocks = [
-        tag("div", tag("h4", name), copy, tag("pre", tag("code", id=place)), class_="way")
-        for name, place in (("curl", "curl"), ("Python", "python"))
+        tag("div", tag("h4", name), copy, tag("pre", tag("code", id=place), tabindex=0), class_=f"way {place}")
+        for name, place in ways
     ]
     links = [
         tag("a", text, href=place)
