@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from uuid import UUID
 import bson
 import pytest
 from bson import Binary, Code, Decimal128, Int64, MaxKey, ObjectId, Regex, Timestamp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.servers.mongodb import REAL, WHICH, MongoDb, running
 from tests.servers.proxy import proxy
@@ -249,6 +250,23 @@ def test_all_at_once_is_as_one_by_one(data: st.DataObject) -> None:
     expected = slow._one_by_one(raw, [*pairwise(places)])[0].to_pylist()
     assert repr(rows) == repr(expected)
     assert quick.bad.rows == slow.bad.rows
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 1 << 12), st.integers(0, 255)), min_size=1, max_size=4),
+    cut=st.integers(0, 9),
+)
+@example(changes=[(0, 0), (1, 0)], cut=0)
+@example(changes=[(0, 0), (1, 0), (3, 255)], cut=0)
+def test_any_damage_to_bson_gives_rows_or_is_told(changes: list[tuple[int, int]], cut: int) -> None:
+    raw = bytearray(b"".join(bson.encode({**TYPICAL, "_id": i}) for i in range(3)))
+    for place, value in changes:
+        raw[place % len(raw)] = value
+    reader = Reader(decide([TYPICAL | {"_id": 1}], {}, "here"), True, "here", BadRows("quarantine"))
+    with suppress(SourceError):
+        found = sum(batch.num_rows for batch in reader.batches(bytes(raw[: len(raw) - cut])))
+        assert found + len(reader.bad.rows) <= 3
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,22 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from orrery.errors import SourceError
 from orrery.extras import require
 
+_LEAST = 5  # bytes of the empty document
 _LENGTH = struct.Struct("<i").unpack_from
 
 
 def offsets(raw: bytes) -> list[int]:
-    """Where each document of a raw batch begins, and where the last one ends."""
+    """Where each document of a raw batch begins, and where the last one ends. Raises SourceError."""
     found, at, end = [], 0, len(raw)
     while at < end:
+        length = _LENGTH(raw, at)[0] if at + _LEAST <= end else 0
+        if not _LEAST <= length <= end - at:
+            raise SourceError(f"MongoDB sent what is no BSON: a document of {length:,} bytes.")
         found.append(at)
-        at += _LENGTH(raw, at)[0]
+        at += length
     return [*found, at]
 
 
