@@ -18,10 +18,12 @@ _BODIES = 64
 
 
 def small_network(folder: Path) -> Path:
-    """A vector of 30 numbers, two classes."""
+    """A vector of 30 numbers, two classes; about as large as the bare one."""
     x = np.random.default_rng(1).normal(size=(2_000, 30)).round(4)
     data = [{"x": row.tolist(), "y": "ab"[int(row[0] > 0)]} for row in x]
-    return ory.fit(data, "y", learner="network", epochs=2, progress=False).save(folder / "small")
+    return ory.fit(data, "y", learner="network", width=64, depth=2, epochs=2, progress=False).save(
+        folder / "small"
+    )
 
 
 def vectors(folder: Path) -> Path:

@@ -17,7 +17,6 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 
 from orrery.errors import BadRowError, OrreryError
-from orrery.schema import Kind
 from orrery.serving.lineup import Live
 from orrery.serving.online.answering import Asked, check_wait
 from orrery.serving.online.batcher import MOST_ROWS, Answers
@@ -28,7 +27,6 @@ from orrery.serving.online.problem import failed
 from orrery.serving.online.question import Question, Reply
 from orrery.serving.online.quick import MOST_BYTES, Path, Quick, Way, packed, path_of
 from orrery.serving.online.rows import point
-from orrery.serving.runner import Runner
 
 _LENGTH = b"content-length"
 _CLOSE = b"connection: close\r\n"
@@ -53,14 +51,20 @@ class Express(Connection):
         if self._held is not None:
             self._hand_on()
 
+    def on_message_begin(self) -> None:
+        """A request begins; what only the application needs of it is made when it gets it."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
     def on_headers_complete(self) -> None:
         """Hold an ordinary request until its body is there."""
         self._held = self._ordinary()
+        self._piece = b""
         if self._held is None:
-            super().on_headers_complete()
+            self._hand_on()
             return
         self._steps += 1
-        self._piece = b""
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -88,8 +92,12 @@ class Express(Connection):
         super().on_message_complete()
 
     def _hand_on(self) -> None:
-        """Let the application have the request that is held."""
+        """Let the application have the request as far as it is there."""
         self._held = None
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
         super().on_headers_complete()
         if self._piece:
             super().on_body(self._piece)
@@ -297,25 +305,17 @@ def _ticket(connection: Express, quick: Quick, path: Path, body: bytes) -> _Tick
     try:
         lineup = desk.shelf.route(path.name).lineup
         live = lineup.main
-        if not lineup.is_one or not _is_plain(quick, live.runner):
+        if not lineup.is_one:
             return None
         way = quick.way(path.face, live)
+        if not way.plain:
+            return None
         found = way.read(body)
     except Exception:
         return None  # the application says what is wrong
     if found is None or len(found[0].ids) > MOST_ROWS:
         return None
     return _Ticket(connection, quick, path, way, live, *found)
-
-
-def _is_plain(quick: Quick, runner: Runner) -> bool:
-    """Whether a model reads nothing but the values of its rows, and no pictures."""
-    found = quick.plain.get(runner)
-    if found is None:
-        signature = runner.signature
-        pictures = any(field.kind is Kind.IMAGE for field in signature.inputs.each())
-        found = quick.plain[runner] = signature.windows is None and not pictures
-    return found
 
 
 def _quick_of(app: Any) -> Quick | None:

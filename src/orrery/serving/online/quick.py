@@ -25,7 +25,7 @@ from orrery.serving.online.desk import Desk, Question, Reply, Seat
 from orrery.serving.online.infer import PACK_BYTES, packing_of
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.problem import Said, failed, oip_error, problem
-from orrery.serving.online.quick_infer import QuickInfer
+from orrery.serving.online.quick_infer import QuickInfer, is_plain
 from orrery.serving.runner import Runner
 
 MOST_BYTES = 256 << 10
@@ -46,6 +46,9 @@ _PREDICT, _PREDICT_END = "/v1/models/", ":predict"
 
 class Way(Protocol):
     """Reads and answers the ordinary bodies of one path, for one model."""
+
+    plain: bool
+    """Whether the model reads nothing but the values of its rows, and no pictures."""
 
     def read(self, body: bytes) -> tuple[Question, Any] | None:
         """The rows, and what its answer needs of the body; None where the application has to read it."""
@@ -69,8 +72,6 @@ class Quick:
     def __init__(self, desk: Desk, app: ASGIApp) -> None:
         self.desk = desk
         self.app = app
-        self.plain: MutableMapping[Runner, bool] = weakref.WeakKeyDictionary()
-        """Whether a model reads nothing but the values of its rows, as far as that was asked."""
         self._ways: dict[str, MutableMapping[Runner, Way]] = {
             "infer.infer": weakref.WeakKeyDictionary(),
             "rows.predict": weakref.WeakKeyDictionary(),
@@ -145,6 +146,7 @@ class QuickRows:
     def __init__(self, signature: Signature, limits: Limits) -> None:
         self.signature = signature
         self.limits = limits
+        self.plain = is_plain(signature)
 
     def read(self, body: bytes) -> tuple[Question, list[dict[str, Any]]] | None:
         """The rows of a body, twice; None where it has none, or too many."""

@@ -40,6 +40,13 @@ class _Body(msgspec.Struct, gc=False):
     parameters: Any = None
 
 
+class _Output(msgspec.Struct, gc=False):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: Column
+
+
 _decode = msgspec.json.Decoder(_Body).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -53,7 +60,8 @@ class QuickInfer:
         self._readers = {field.name: _reader(field) for field in signature.inputs.each()}
         self._names = tuple(self._readers)
         self._heads = [(h["name"], h["datatype"], h["shape"][1:]) for h in output_heads(signature)]
-        self._is_plain = signature.target.kind in {Kind.CATEGORY, Kind.NUMBER}
+        self.plain = is_plain(signature)
+        self._is_flat = signature.target.kind in {Kind.CATEGORY, Kind.NUMBER}
 
     def read(self, body: bytes) -> tuple[Question, dict[str, Any]] | None:
         """The rows of a body, and what the answer says of them; None where it is not ordinary."""
@@ -96,21 +104,29 @@ class QuickInfer:
 
     def write(self, said: dict[str, Any], question: Question, reply: Reply) -> bytes:
         """The answer as JSON."""
-        whole = {"model_name": reply.live.name, "model_version": reply.version, **said}
-        signature = reply.live.runner.signature
-        if signature is not self.signature or not self._is_plain:
-            tensors = output_tensors(reply.answers, signature).values()
-            return _encode({**whole, "outputs": [to_json(tensor) for tensor in tensors]})
-        return _encode({**whole, "outputs": [self._output(head, reply.answers) for head in self._heads]})
+        live = reply.live
+        version = reply.version if reply.by is not None else str(live.version)
+        if live.runner.signature is not self.signature or not self._is_flat:
+            tensors = output_tensors(reply.answers, live.runner.signature).values()
+            outputs: list[Any] = [to_json(tensor) for tensor in tensors]
+        else:
+            outputs = [self._output(*head, reply.answers) for head in self._heads]
+        return _encode({"model_name": live.name, "model_version": version, **said, "outputs": outputs})
 
-    def _output(self, head: tuple[str, str, list[int]], answers: list[dict[str, Any]]) -> dict[str, Any]:
-        name, datatype, rest = head
+    def _output(self, name: str, datatype: str, rest: list[int], answers: list[dict[str, Any]]) -> _Output:
         values = [answer[name] for answer in answers]
         if name == "probabilities":
             values = [share for row in values for share in row.values()]
         elif datatype == "BYTES":
             values = [as_text(value) for value in values]
-        return {"name": name, "datatype": datatype, "shape": [len(answers), *rest], "data": values}
+        return _Output(name, datatype, [len(answers), *rest], values)
+
+
+def is_plain(signature: Signature) -> bool:
+    """Whether a model reads nothing but the values of its rows, and no pictures, which are checked aside."""
+    return signature.windows is None and all(
+        field.kind is not Kind.IMAGE for field in signature.inputs.each()
+    )
 
 
 def _reader(field: Field) -> Callable[[_Tensor], Column | None]:
