@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo flowers test test-fast check format bench clean lock servers servers-start servers-stop
+.PHONY: help setup demo flowers fraud test test-fast check format bench clean lock servers servers-start servers-stop
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,11 @@ demo: setup  ## the whole loop on real handwritten digits: read, learn, serve, r
 
 flowers: setup  ## pictures in MongoDB, read in place by two workers, learnt, and shown with their probabilities
 	@cd examples/flowers && ../../$(BIN)/python flow.py
+
+fraud: setup  ## payments in Kafka, answered with what happened before each; drift, a canary, a better model
+	@held=$$(test -f build/servers/kafka.env && echo yes); $(BIN)/python -m scripts.servers start kafka && \
+	. build/servers/kafka.env && (cd examples/fraud && ../../$(BIN)/python demo.py $$KAFKA_BOOTSTRAP); \
+	ended=$$?; test -n "$$held" || $(BIN)/python -m scripts.servers stop kafka; exit $$ended
 
 test: setup  ## all tests; starts the servers they need, skips what this machine cannot have
 	@$(BIN)/python -m pytest

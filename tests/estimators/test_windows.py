@@ -82,3 +82,13 @@ def test_what_is_wrong_is_said(model: Model, table: Table) -> None:
         ory.fit(table.windows(ory.Window(how="count", over="2h", by="shop"), on="time"), "y")
     with pytest.raises(SchemaError, match=f"have the windows '{NAMES[0]}', and lack '{NAMES[1]}'"):
         model.predict(table.without(*NAMES[1:]))
+
+
+def test_windows_that_were_not_selected_are_not_computed(table: Table) -> None:
+    assert ory.fit(table.select("eur", "y"), "y", learner="linear").signature.windows is None
+    some = table.select("id", "card", "time", "eur", NAMES[0], "y")
+    found = ory.fit(some, "y", learner="linear", ignore=("id", "time"))
+    assert found.signature.windows is not None
+    assert found.signature.windows.names == (NAMES[0],)
+    without_key = ory.fit(table.select("eur", NAMES[0], "y"), "y", learner="linear").signature
+    assert (without_key.windows, without_key.inputs.names) == (None, ("eur", NAMES[0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -210,3 +211,13 @@ def test_two_processes_share_what_happened(tmp_path: Path) -> None:
             for name, values in online(one if i % 3 else other, [row]).items():
                 found[name] += values
     assert found == expected
+
+
+def test_the_page_about_windows_is_true(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "concepts" / "windows.md"
+    names: dict[str, Any] = {}
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S):
+        exec(compile(code, str(page), "exec"), names)
+    said = capsys.readouterr()
+    assert '"id": "x1"' in said.out
+    assert "of 500 rows count now, 0 events were kept before" in said.err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -101,10 +101,19 @@ def resolve(
 
 def _with_windows(estimator: Estimator, table: Table) -> tuple[Table, Windows | None]:
     """The rows with the windows that the estimator asks for, or those that they have."""
-    windows = estimator.windows or windows_of(table.steps)
+    windows = estimator.windows or _still_there(windows_of(table.steps), table.schema.names)
     if windows is None or set(windows.names) <= set(table.schema.names):
         return table, windows
     return Table(table.source, (*table.steps, WindowStep(windows))), windows
+
+
+def _still_there(windows: Windows | None, have: Collection[str]) -> Windows | None:
+    """The windows of a table whose columns are there, as are those that they are computed from."""
+    left = [] if windows is None else [window for window in windows.windows if window.name in have]
+    if windows is None or not left:
+        return None
+    found = windows.replace(windows=tuple(left))
+    return found if set(found.needs) <= set(have) else None
 
 
 def _reads(features: Iterable[Feature], windows: Windows) -> bool:

@@ -23,6 +23,7 @@ from orrery import display
 from orrery.data.codecs import image
 from orrery.data.table import Table
 from orrery.errors import BadRowError, FeedbackError
+from orrery.estimators.faces import with_windows
 from orrery.estimators.model import Model
 from orrery.extras import require
 from orrery.features.forms import Coded, Form, lift
@@ -134,10 +135,10 @@ def lineage_table(model: Model, plan: object) -> Table:
 
 
 def compare(name: str, version: int, model: Model, before: Table, now: Table) -> Drift:
-    """The drift of every column that the model reads, and of what it predicts."""
-    old, new = _bounded(before), _bounded(now)
+    """The drift of every column that the model reads, windows too, and of what it predicts."""
+    old, new = _bounded(with_windows(model, before)), _bounded(now)
     found = []
-    for field in model.signature.inputs.each():
+    for field in model.signature.whole.each():
         kind = field.kind or Kind.CATEGORY
         pair = [_lifted(t, field.name, kind) for t in (old, new)]
         found.append(ColumnDrift.of(field.name, kind, *pair))
