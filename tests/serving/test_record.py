@@ -16,7 +16,7 @@ from orrery.errors import SettingsError
 from orrery.estimators.signature import Signature
 from orrery.features.target import Target
 from orrery.schema import Kind, Schema
-from orrery.serving import record
+from orrery.serving import sinks
 from orrery.serving.parquet import Answered
 from orrery.serving.record import Recorder, outcomes_folder, predictions_folder, write_outcomes
 
@@ -93,8 +93,8 @@ def test_many_writers_lose_nothing() -> None:
 
 def test_a_full_ring_is_counted_and_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = threading.Event()
-    real = record.write_aside
-    monkeypatch.setattr(record, "write_aside", lambda *a: (hold.wait(20), real(*a)))
+    real = sinks.write_aside
+    monkeypatch.setattr(sinks, "write_aside", lambda *a: (hold.wait(20), real(*a)))
     with Recorder(ring_bytes=1000) as recorder:
         began = time.monotonic()
         for i in range(100):
@@ -109,17 +109,17 @@ def test_a_full_ring_is_counted_and_never_waits(monkeypatch: pytest.MonkeyPatch)
 def test_a_disk_that_fails_is_counted_and_the_next_answer_is_kept(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = record.write_aside
+    real = sinks.write_aside
 
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
     with Recorder() as recorder:
-        monkeypatch.setattr(record, "write_aside", fail)
+        monkeypatch.setattr(sinks, "write_aside", fail)
         for i in range(3):
             recorder.put(answered(i))
             assert recorder.flush()
-        monkeypatch.setattr(record, "write_aside", real)
+        monkeypatch.setattr(sinks, "write_aside", real)
         recorder.put(answered(9))
     assert (recorder.written, recorder.lost, on_disk()) == (1, 3, ["9"])
     assert len(caplog.records) == 1  # once a minute, not once a prediction

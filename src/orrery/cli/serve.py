@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from orrery.cli.options import app_of
+from orrery.errors import SettingsError
 from orrery.registry.url import SCHEME
+from orrery.serving.keeping import Keeping
 from orrery.serving.online.access import VARIABLE, Access
 from orrery.serving.online.crew import Crew
 from orrery.serving.online.job import Job
@@ -40,6 +42,14 @@ def serve(
     ] = VARIABLE,
     certificate: Annotated[str, typer.Option(metavar="FILE", help="PEM: answer over TLS.")] = "",
     key: Annotated[str, typer.Option(metavar="FILE", help="PEM: the certificate's private key.")] = "",
+    record_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the rows, to keep.")] = 1.0,
+    redact: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Null in the record. May be repeated.")
+    ] = None,
+    record_to: Annotated[
+        str,
+        typer.Option(metavar="URL", help="kafka://host/topic, a URL of SQLAlchemy, or a connection's name."),
+    ] = "",
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = 1,
 ) -> None:
     """Answer over HTTP with published models, until Ctrl-C. Moved aliases and routes are followed at once.
@@ -54,19 +64,34 @@ def serve(
     limits = Limits(allowed_hosts=tuple(allow_host or ()))
     whats = [*(models or ()), *([SCHEME] if everything else [])]
     access = Access(tokens_from=token_env, certificate=certificate, private_key=key)
-    if workers > 1:
-        job = Job(
-            models=whats,
-            host=host,
-            port=port,
-            grpc_port=grpc_port,
-            record=record,
-            limits=limits,
-            access=access,
+    keeping = Keeping(share=record_share or 1.0, redact=redact or (), to=without_password(record_to))
+    if workers == 1:
+        kept = keeping if record and record_share else False
+        serve_model(
+            whats, host=host, port=port, record=kept, limits=limits, grpc_port=grpc_port, access=access
         )
-        Crew(job, workers).start().wait()
         return
-    serve_model(whats, host=host, port=port, record=record, limits=limits, grpc_port=grpc_port, access=access)
+    job = Job(
+        models=whats,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        record=record and record_share > 0,
+        keeping=keeping,
+        limits=limits,
+        access=access,
+    )
+    Crew(job, workers).start().wait()
+
+
+def without_password(url: str) -> str:
+    """A URL that holds no password. Raises SettingsError for one that does: others can read command lines."""
+    if "@" in url and ":" in url.partition("://")[2].rpartition("@")[0]:
+        raise SettingsError(
+            "The address for the record holds a password, which others on this machine could read.",
+            hint="Set ORRERY_CONNECTION__NAME to it, and give --record-to NAME.",
+        )
+    return url
 
 
 app = app_of(serve)

@@ -39,7 +39,9 @@ from typing import Any, Self
 import pyarrow as pa
 
 from orrery import settings
-from orrery.serving.parquet import Answered, delete_oldest, predictions_table, write_aside
+from orrery.serving.keeping import Keeping
+from orrery.serving.parquet import Answered, predictions_table, write_aside
+from orrery.serving.sinks import sink_of
 
 RING_BYTES = 64 << 20
 """What may wait to be written; beyond it predictions are answered, counted as lost, and not kept."""
@@ -87,12 +89,18 @@ class Recorder:
     """
 
     def __init__(
-        self, home: Path | None = None, ring_bytes: int = RING_BYTES, most_bytes: int | None = None
+        self,
+        home: Path | None = None,
+        ring_bytes: int = RING_BYTES,
+        most_bytes: int | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         self.home = home
         self.ring_bytes = ring_bytes
         self.most_bytes = settings.record_most_bytes() if most_bytes is None else most_bytes
         """Of a name's predictions on disk; beyond it the oldest files are deleted."""
+        self.keeping = keeping or Keeping()
+        self.sink = sink_of(self.keeping.to, home, self.most_bytes)
         self.waiting_bytes = 0
         self.written = 0
         """Rows on disk."""
@@ -108,7 +116,11 @@ class Recorder:
         self._told_s = -60.0
 
     def put(self, answered: Answered) -> None:
-        """Keep an answer, if there is room."""
+        """Keep an answer, if it is to be kept and there is room."""
+        kept = self.keeping.kept(answered)
+        if kept is None:
+            return
+        answered = kept
         with self._changed:
             if self._closing or self.waiting_bytes + answered.size_bytes > self.ring_bytes:
                 self.lost += len(answered.ids)
@@ -138,6 +150,7 @@ class Recorder:
             thread = self._thread
         if thread is not None:
             thread.join()
+        self.sink.close()
 
     def __enter__(self) -> Self:
         return self
@@ -182,11 +195,9 @@ class Recorder:
         written = lost = 0
         for (name, version, _, shadow), group in groups.items():
             rows = sum(len(answered.ids) for answered in group)
-            folder = (shadows_folder if shadow else predictions_folder)(name, self.home)
             try:
-                write_aside(predictions_table(group), folder / str(version))
+                self.deleted += self.sink.write(predictions_table(group), name, version, shadow)
                 written += rows
-                self.deleted += delete_oldest(folder, self.most_bytes)
             except Exception as error:  # a record that cannot be kept must not stop the thread
                 lost += rows
                 self._tell(name, rows, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orrery.serving.keeping import Keeping
 from orrery.serving.online.access import Access
 from orrery.serving.online.limits import Limits
 from orrery.spec import Spec
@@ -19,5 +20,6 @@ class Job(Spec):
     port: int = 8080
     grpc_port: int | None = None
     record: bool = True
+    keeping: Keeping = Keeping()
     limits: Limits = Limits()
     access: Access = Access()

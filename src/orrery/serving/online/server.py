@@ -20,6 +20,7 @@ from orrery import settings
 from orrery.errors import PortInUseError, ServingError, SettingsError
 from orrery.estimators.model import Model
 from orrery.extras import require
+from orrery.serving.keeping import Keeping
 from orrery.serving.online.access import Access, is_exposed
 from orrery.serving.online.job import Job
 from orrery.serving.online.limits import Limits
@@ -38,7 +39,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
-    record: bool = True,
+    record: bool | Keeping = True,
     wait: bool = True,
     name: str = "",
     limits: Limits | None = None,
@@ -52,7 +53,8 @@ def serve(
     Ctrl-C or SIGTERM; without, it returns at once, and the :class:`Service` is closed by its ``with`` block.
     ``port`` 0 takes a free one.
     With ``grpc_port`` it answers there too, over gRPC; 0 takes a free one. ``access`` says which tokens
-    callers need, and which certificate it shows.
+    callers need, and which certificate it shows; ``record`` a share of the predictions, without some columns
+    or elsewhere than in Parquet.
     Raises PortInUseError, ModelNotFoundError, ReplayError, MissingExtraError.
     """
     whats = [model] if isinstance(model, str | Path | Model) else list(model)
@@ -61,7 +63,8 @@ def serve(
         host=host,
         port=port,
         grpc_port=grpc_port,
-        record=record,
+        record=record is not False,
+        keeping=record if isinstance(record, Keeping) else Keeping(),
         limits=limits or Limits(),
         access=access or Access(),
     )
@@ -90,7 +93,11 @@ def serve_at(
         require(package, "Serving over gRPC")
     with ExitStack() as undo:
         shelf = undo.enter_context(_shelf(job.models if whats is None else whats, name, job.limits))
-        recorder = Recorder(settings.home().absolute()) if job.record else None
+        recorder = Recorder(settings.home().absolute(), keeping=job.keeping) if job.record else None
+        if not shelf.everything:
+            job.keeping.check(
+                live.runner.signature for r in shelf.routes.values() for live in r.lineup.lives()
+            )
         service = Service(shelf, recorder, job, listener, tallies)
         undo.callback(service.close)
         service.start()
