@@ -57,6 +57,7 @@ EXTRA_OF = {
     "pika": "rabbitmq",
     "nats": "nats",
     "paho": "mqtt",
+    "opentelemetry": "traces",
 }
 """Import name of an optional package -> the extra of ``orrery-ml`` that brings it."""
 

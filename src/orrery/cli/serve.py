@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,12 +10,15 @@ import typer
 from orrery.cli.options import app_of
 from orrery.errors import SettingsError
 from orrery.registry.url import SCHEME
+from orrery.serving.fill import fill_pasts
 from orrery.serving.keeping import Keeping
 from orrery.serving.online.access import VARIABLE, Access
 from orrery.serving.online.crew import Crew
 from orrery.serving.online.job import Job
+from orrery.serving.online.jsonlog import log_as_json
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.server import serve as serve_model
+from orrery.serving.shelf import Shelf
 
 
 def serve(
@@ -50,7 +54,11 @@ def serve(
         str,
         typer.Option(metavar="URL", help="kafka://host/topic, a URL of SQLAlchemy, or a connection's name."),
     ] = "",
+    past: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="What happened before, for models with windows.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = 1,
+    log: Annotated[str, typer.Option(metavar="FORM", help="text, or json: an object per line.")] = "text",
 ) -> None:
     """Answer over HTTP with published models, until Ctrl-C. Moved aliases and routes are followed at once.
 
@@ -64,11 +72,22 @@ def serve(
     limits = Limits(allowed_hosts=tuple(allow_host or ()))
     whats = [*(models or ()), *([SCHEME] if everything else [])]
     access = Access(tokens_from=token_env, certificate=certificate, private_key=key)
+    if log not in ("text", "json"):
+        raise SettingsError(f"--log is text or json, not {log!r}.")
+    if log == "json":
+        log_as_json()
     keeping = Keeping(share=record_share or 1.0, redact=redact or (), to=without_password(record_to))
     if workers == 1:
         kept = keeping if record and record_share else False
         serve_model(
-            whats, host=host, port=port, record=kept, limits=limits, grpc_port=grpc_port, access=access
+            whats,
+            host=host,
+            port=port,
+            record=kept,
+            limits=limits,
+            grpc_port=grpc_port,
+            access=access,
+            past=past,
         )
         return
     job = Job(
@@ -78,9 +97,13 @@ def serve(
         grpc_port=grpc_port,
         record=record and record_share > 0,
         keeping=keeping,
+        log="json" if log == "json" else "text",
         limits=limits,
         access=access,
     )
+    if past is not None:
+        with Shelf(whats) as shelf:
+            print(*fill_pasts(shelf.routes.values(), past), sep="\n", file=sys.stderr)
     Crew(job, workers).start().wait()
 
 

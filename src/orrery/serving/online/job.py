@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from orrery.serving.keeping import Keeping
 from orrery.serving.online.access import Access
 from orrery.serving.online.limits import Limits
@@ -21,5 +23,6 @@ class Job(Spec):
     grpc_port: int | None = None
     record: bool = True
     keeping: Keeping = Keeping()
+    log: Literal["text", "json"] = "text"
     limits: Limits = Limits()
     access: Access = Access()

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from orrery.serving.lineup import MAIN, Live
 from orrery.serving.online.counts import Count, Counts, Spread, Spreads
 from orrery.serving.online.tally import Tally
+from orrery.serving.online.traces import Traces
 from orrery.serving.record import Recorder
 from orrery.serving.route import Route
 from orrery.serving.shelf import Shelf
@@ -33,6 +34,8 @@ class Metrics:
         self.shelf = shelf
         self.tally: Tally | None = None
         """Where other processes answer too: what adds all of it up."""
+        self.traces: Traces | None = None
+        """Who is told of each answer beside, where somebody collects that."""
         self._of_request = functools.cache(self._request_counts)  # labels are looked up once
         self._of_live = functools.cache(self._live_counts)
         self._requests = self._counter(
@@ -74,6 +77,8 @@ class Metrics:
 
     def answered(self, live: Live, rows: int, seconds: float) -> None:
         """Count rows that a version answered."""
+        if self.traces is not None:
+            self.traces.answered(live.name, live.version, rows, seconds)
         counts = self._of_live(live.name, live.version, live.arm)
         counts.rows.inc(rows)
         counts.model_s.observe(seconds)

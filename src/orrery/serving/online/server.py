@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from orrery.errors import PortInUseError, ServingError, SettingsError
 from orrery.estimators.model import Model
 from orrery.extras import require
 from orrery.serving.keeping import Keeping
+from orrery.serving.fill import fill_pasts
 from orrery.serving.online.access import Access, is_exposed
 from orrery.serving.online.job import Job
 from orrery.serving.online.limits import Limits
@@ -45,6 +46,7 @@ def serve(
     limits: Limits | None = None,
     grpc_port: int | None = None,
     access: Access | None = None,
+    past: Any = None,
 ) -> Service:
     """Answer over HTTP with a model: a URL such as ``models:/digits@champion``, a path, or a model in hand.
 
@@ -55,6 +57,7 @@ def serve(
     With ``grpc_port`` it answers there too, over gRPC; 0 takes a free one. ``access`` says which tokens
     callers need, and which certificate it shows; ``record`` a share of the predictions, without some columns
     or elsewhere than in Parquet.
+    ``past`` is a table of what happened before, for models that read windows.
     Raises PortInUseError, ModelNotFoundError, ReplayError, MissingExtraError.
     """
     whats = [model] if isinstance(model, str | Path | Model) else list(model)
@@ -71,7 +74,8 @@ def serve(
     job.access.check()
     with ExitStack() as undo:
         listener = undo.enter_context(listen(host, port))
-        service = serve_at(listener, job, whats=whats, name=name)
+        before = None if past is None else partial(_fill, past=past, aloud=wait)
+        service = serve_at(listener, job, whats=whats, name=name, before=before)
         undo.pop_all()
     if wait:
         service.wait()
@@ -85,8 +89,12 @@ def serve_at(
     *,
     whats: Sequence[What] | None = None,
     name: str = "",
+    before: Callable[[Shelf], None] | None = None,
 ) -> Service:
-    """Do a job at a socket that listens; ``tallies`` is where others who listen at it keep their metrics."""
+    """Do a job at a socket that listens; ``tallies`` is where others who listen at it keep their metrics.
+
+    ``before`` is done when the models are open, before the first answer.
+    """
     for package in ("uvicorn", "httptools", "starlette", "prometheus_client", "python_multipart", "msgspec"):
         require(package, _PURPOSE)
     for package in ("grpc", "google.protobuf") if job.grpc_port is not None else ():
@@ -98,11 +106,19 @@ def serve_at(
             job.keeping.check(
                 live.runner.signature for r in shelf.routes.values() for live in r.lineup.lives()
             )
+        if before is not None:
+            before(shelf)
         service = Service(shelf, recorder, job, listener, tallies)
         undo.callback(service.close)
         service.start()
         undo.pop_all()
     return service
+
+
+def _fill(shelf: Shelf, past: Any, aloud: bool) -> None:
+    told = fill_pasts(shelf.routes.values(), past)
+    if aloud:
+        sys.stderr.writelines(f"{line}\n" for line in told)
 
 
 def _shelf(whats: Sequence[What], name: str, limits: Limits) -> Shelf:
@@ -161,10 +177,15 @@ class Service:
         """Begin to answer."""
         from orrery.serving.online.desk import Desk  # it needs optional packages
         from orrery.serving.online.metrics import Metrics
+        from orrery.serving.online.traces import traces_wanted
         from orrery.serving.online.warden import Warden
 
         metrics = Metrics(self.shelf, self.recorder)
         desk = Desk(self.shelf, self.recorder, self.limits, metrics, settings.home().absolute())
+        traces = metrics.traces = traces_wanted()
+        if traces is not None:
+            traces.start()
+            self._ended.callback(traces.close)
         self._server = self._server_of(desk)
         if self.tallies is not None:
             self._ended.enter_context(metrics.shared(self.tallies))
@@ -202,8 +223,11 @@ class Service:
         if is_exposed(address, self.access, tokens):
             _log.warning(_EXPOSED, address)
         hosts = allowed_hosts(address, self.job.host, self.limits.allowed_hosts)
+        app: Any = app_of(desk)
+        if desk.metrics.traces is not None:
+            app = desk.metrics.traces.around(app)
         config = uvicorn.Config(
-            Gate(app_of(desk), hosts, tokens),
+            Gate(app, hosts, tokens),
             http=partial(Express, limits=self.limits, idle={}),  # type: ignore[arg-type]
             lifespan="off",
             ws="none",

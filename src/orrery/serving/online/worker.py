@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orrery.errors import OrreryError
 from orrery.serving.online.job import Job
+from orrery.serving.online.jsonlog import log_as_json
 from orrery.serving.online.server import serve_at
 
 
@@ -21,6 +22,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the whole group; the crew says when
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     job = Job.from_dict(json.loads(sys.stdin.readline()))
+    if job.log == "json":
+        log_as_json()
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         try:
             service = serve_at(listener, job, Path(sys.argv[2]))
