@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import pickle
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from google.protobuf import (
     timestamp_pb2,
     wrappers_pb2,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from orrery.data.payloads.payload import Codec, payload_of
@@ -177,6 +178,22 @@ def _varint(number: int) -> bytes:
     while number > 127:
         out, number = out + bytes([number & 127 | 128]), number >> 7
     return out + bytes([number])
+
+
+DESCRIPTORS = descriptors().SerializeToString()
+
+
+@example([(DESCRIPTORS.index(b"\x03key") + 1, ord("c"))])
+@given(st.lists(st.tuples(st.integers(0, len(DESCRIPTORS) - 1), st.integers(0, 255)), min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_damage_to_a_descriptor_does_harm(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(DESCRIPTORS)
+    for place, value in changes:
+        data[place] = value
+    Path("damaged.desc").write_bytes(data)
+    with suppress(SourceError, SchemaError):
+        codec = Protobuf(descriptors="damaged.desc", message="shop.Order").codec("t", list)
+        codec.decode([b"", b"\x08\x01\x12\x01x", DESCRIPTORS[:40]])
 
 
 @given(message=st.binary(max_size=60))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -146,3 +148,68 @@ def test_a_scheme_that_nobody_reads_is_told_with_the_closest(monkeypatch: pytest
     for place, meant in (("postgresq://host/base", "'postgresql'"), ("ledgr://x.csv", "'ledger'")):
         with pytest.raises(SettingsError, match=f"Did you mean .*{meant}"):
             read(place)
+
+
+MISBEHAVING = """
+import pyarrow as pa
+from orrery.data.sources.plain import PlainSource
+from orrery.schema import Schema
+
+LEFT = []
+
+class Odd(PlainSource):
+    def schema(self):
+        return Schema.of(pa.schema({"a": pa.int64(), "b": pa.string()}))
+
+    def rows(self, partition, columns):
+        how = str(self.place).partition("://")[2]
+        try:
+            for n in range(10**12 if how == "endless" else 5_000):
+                if n == 4_000 and how != "endless":
+                    odd = {"wrong": {"a": "no number"}, "other": {"c": 1}, "nothing": None}
+                    yield pa.record_batch({"a": [n]}) if how == "batch" else odd[how]
+                yield {"a": n, "b": "x"}
+        finally:
+            LEFT.append(how)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("raises", "odd://raises failed after 4,000 rows: KeyError"),
+        ("wrong", "odd://wrong:4001: column 'a': 'no number' is not int64"),
+        ("other", "odd://other:4001: column 'c': '1' stands in a column that there is not"),
+        ("batch", "odd://batch gave rows without the columns 'b'"),
+        ("nothing", "Row 4001 is a NoneType"),
+    ],
+)
+def test_a_plugin_that_goes_wrong_half_way_is_told_and_closed(
+    how: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(Path("site").resolve(), "odd_source", MISBEHAVING, "odd = odd_source:Odd", monkeypatch)
+    table = read(f"odd://{how}")
+    for ask in (table.to_rows, lambda: table.where("a >= 0 or b = 'y'").describe(), table.fingerprint):
+        with pytest.raises((SourceError, SchemaError, BadRowError), match=said):
+            ask()
+    gc.collect()
+    assert len(sys.modules["odd_source"].LEFT) == 3
+    if how in ("wrong", "other"):
+        assert len(read(f"odd://{how}", on_bad="quarantine").to_rows()) == 5_000
+
+
+def test_a_plugin_that_never_ends_is_closed_when_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(Path("site").resolve(), "odd_source", MISBEHAVING, "odd = odd_source:Odd", monkeypatch)
+    table = read("odd://endless")
+    assert [row["a"] for row in table.head(3).to_rows()] == [0, 1, 2]
+    left = sys.modules["odd_source"].LEFT
+    gc.collect()
+    assert left == ["endless"]
+    batches = table.where("a >= 10").batches(100)
+    assert next(batches).column("a")[0].as_py() == 10
+    batches.close()  # type: ignore[attr-defined]
+    gc.collect()
+    assert left == ["endless"] * 2
+    assert table.describe(sample=1_000).rows == 1_000
+    gc.collect()
+    assert left == ["endless"] * 3

@@ -99,7 +99,12 @@ class _ProtobufCodec(OneRow):
     def __init__(self, descriptors: bytes, message: str, place: str) -> None:
         self._made_of = (descriptors, message, place)
         self._class = _class_of(descriptors, message, place)
-        self._message = Message(self._class.DESCRIPTOR)
+        try:
+            self._message = Message(self._class.DESCRIPTOR)
+        except KeyError as error:  # a map without a key, a wrapper without a value
+            raise SourceError(
+                f"{place}: the descriptor of {message!r} is damaged: a message in it has no field {error}."
+            ) from None
         self.schema = pa.schema(list(self._message.type))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -85,7 +85,7 @@ def _field(field: Any, inside: _Inside) -> Value:
     name = field.name
     if next(inside.fields) >= _MOST_FIELDS:
         raise SchemaError(f"The message {inside.names[0]!r} has more than {_MOST_FIELDS:,} fields.")
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry and _repeated(field):
         return _map(field, inside)
     one = _value(field, inside)
     if _repeated(field):
