@@ -37,7 +37,7 @@ def stream(
         str | None, typer.Option(metavar="TABLE", help="What happened before, for a model with windows.")
     ] = None,
     metrics_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Serve /metrics on 127.0.0.1, for Prometheus.")
+        int | None, typer.Option(min=1, max=65535, help="Serve a live page and /metrics on 127.0.0.1.")
     ] = None,
 ) -> None:
     """Answer the messages of a broker with a published model, until Ctrl-C. A moved alias is followed.

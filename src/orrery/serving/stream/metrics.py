@@ -1,31 +1,63 @@
-"""What Prometheus reads of a stream, on a port of its own on loopback."""
+"""What Prometheus reads of a stream, and the page that people look at, on a port of its own on loopback."""
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Callable, Iterator
+from socketserver import ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from orrery.errors import PortInUseError
 from orrery.extras import require
+from orrery.serving.stream.live import LivePage
 from orrery.serving.stream.scorer import Scorer
 
 
-def serve_metrics(scorer: Scorer, port: int) -> Callable[[], None]:
-    """Serve ``/metrics`` at 127.0.0.1. Returns what ends it. Raises PortInUseError."""
+def serve_metrics(scorer: Scorer, port: int, title: str = "") -> Callable[[], None]:
+    """Serve ``/metrics`` and the live page at 127.0.0.1. Returns what ends it. Raises PortInUseError."""
     client = require("prometheus_client", "Metrics of a stream")
     registry = client.CollectorRegistry()
     registry.register(States(scorer))
+    page = LivePage(scorer, title, client.make_wsgi_app(registry))
     try:
-        server, thread = client.start_http_server(port, "127.0.0.1", registry)
+        server = make_server("127.0.0.1", port, page, _Server, _Quiet)
     except OSError:
         raise PortInUseError(f"Port {port} of 127.0.0.1 is in use.", hint="Choose another one.") from None
+    thread = threading.Thread(
+        target=server.serve_forever, args=(0.1,), name="orrery-stream-page", daemon=True
+    )
+    thread.start()
 
     def end() -> None:
+        page.end()
         server.shutdown()
         server.server_close()
         thread.join()
 
     return end
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread per reader."""
+
+    daemon_threads = True
+    block_on_close = False  # a reader that hangs does not hold the stream
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader that went away is nothing to tell."""
+
+
+class _Quiet(WSGIRequestHandler):
+    timeout = 10.0  # of a caller who sends, or takes, nothing
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called there
+        """Standard error is for the stream."""
+
+    def get_stderr(self) -> Any:
+        """A reader that is cut off is nothing to tell either."""
+        return io.StringIO()
 
 
 class States:

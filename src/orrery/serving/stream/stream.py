@@ -130,13 +130,13 @@ class Stream:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, metrics_port: int | None = None) -> None:
-        """Connect, and begin to answer. Metrics are served on loopback, if a port is given."""
+        """Connect, and begin to answer. A port is that of the metrics and the live page, on loopback."""
         self.scorer.open()
         try:
             if metrics_port is not None:
                 from orrery.serving.stream.metrics import serve_metrics  # an optional package
 
-                self._ended.callback(serve_metrics(self.scorer, metrics_port))
+                self._ended.callback(serve_metrics(self.scorer, metrics_port, self.title))
         except BaseException:
             self.scorer.inbox.close()
             self.scorer.outbox.close()
