@@ -103,7 +103,7 @@ def serve(
     )
     if past is not None:
         with Shelf(whats) as shelf:
-            print(*fill_pasts(shelf.routes.values(), past), sep="\n", file=sys.stderr)
+            sys.stderr.writelines(f"{line}\n" for line in fill_pasts(shelf.routes.values(), past))
     Crew(job, workers).start().wait()
 
 

@@ -20,8 +20,8 @@ from orrery import settings
 from orrery.errors import PortInUseError, ServingError, SettingsError
 from orrery.estimators.model import Model
 from orrery.extras import require
-from orrery.serving.keeping import Keeping
 from orrery.serving.fill import fill_pasts
+from orrery.serving.keeping import Keeping
 from orrery.serving.online.access import Access, is_exposed
 from orrery.serving.online.job import Job
 from orrery.serving.online.limits import Limits
