@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +133,7 @@ class Categories:
         """int32 [n, k]."""
         out = np.empty((rows, len(columns)), np.int32)
         for j, (values, code_of) in enumerate(zip(columns, self.transform.code_of, strict=True)):
-            out[:, j] = [_place(v, code_of, UNSEEN) for v in values]
+            out[:, j] = _places(values, code_of, UNSEEN)
         return (out,)
 
 
@@ -164,7 +164,8 @@ class TargetMeans:
         """Float64 [n, k * means]."""
         at = np.empty((rows, len(columns)), np.intp)
         for j, (values, (places, start, unseen)) in enumerate(zip(columns, self._columns, strict=True)):
-            at[:, j] = [start + place if (place := _place(v, places, -1)) >= 0 else unseen for v in values]
+            found = np.array(_places(values, places, -1), np.intp)
+            at[:, j] = np.where(found >= 0, found + start, unseen)
         return (self._table.take(at, axis=0).reshape(rows, -1),)
 
 
@@ -174,6 +175,14 @@ def _place(value: Any, places: Mapping[str, int], unseen: int) -> int:
         return places.get(value, unseen)
     text = spelt(value)
     return MISSING if text is None else places.get(text, unseen)
+
+
+def _places(values: Values, places: Mapping[str, int], unseen: int) -> list[int]:
+    """The places of a column: by one look each, where all are known by their text."""
+    found = list(map(places.get, values))
+    if None not in found:
+        return cast("list[int]", found)
+    return [_place(v, places, unseen) if at is None else at for v, at in zip(values, found, strict=True)]
 
 
 def _side_by_side(columns: Sequence[Values], rows: int) -> NDArray[np.float64]:
