@@ -37,7 +37,7 @@ def test_a_larger_share_keeps_what_a_smaller_one_does(row_id: str, one: float, t
 
 def test_a_redacted_column_is_nowhere_in_the_record(home: Path) -> None:
     secret = replace(answered(0, 2), columns={"x": ["4000-1234-5678", 4000.5]})
-    with Recorder(keeping=Keeping(redact=["x"])) as recorder:
+    with Recorder(keeping=Keeping(redact=("x",))) as recorder:
         recorder.put(secret)
     (file,) = home.rglob("*.parquet")
     assert pq.read_table(file).column("inputs").to_pylist() == [{"x": None}] * 2
@@ -48,8 +48,8 @@ def test_a_redacted_column_is_nowhere_in_the_record(home: Path) -> None:
 
 def test_a_column_that_is_misspelt_is_no_promise(saved: dict[str, Path]) -> None:
     with pytest.raises(UnknownColumnError, match="citty"):
-        serve(saved["clients"], port=0, wait=False, record=Keeping(redact=["citty"]))
-    with serve(saved["prices"], port=0, wait=False, record=Keeping(redact=["x"])) as service:
+        serve(saved["clients"], port=0, wait=False, record=Keeping(redact=("citty",)))
+    with serve(saved["prices"], port=0, wait=False, record=Keeping(redact=("x",))) as service:
         rows = {"rows": [{"x": 0.123456}]}
         assert httpx.post(service.url + "/v1/models/prices:predict", json=rows).status_code == 200
 

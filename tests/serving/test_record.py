@@ -16,7 +16,7 @@ from orrery.errors import SettingsError
 from orrery.estimators.signature import Signature
 from orrery.features.target import Target
 from orrery.schema import Kind, Schema
-from orrery.serving import sinks
+from orrery.serving import parquet, sinks
 from orrery.serving.parquet import Answered
 from orrery.serving.record import Recorder, outcomes_folder, predictions_folder, write_outcomes
 
@@ -93,7 +93,7 @@ def test_many_writers_lose_nothing() -> None:
 
 def test_a_full_ring_is_counted_and_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = threading.Event()
-    real = sinks.write_aside
+    real = parquet.write_aside
     monkeypatch.setattr(sinks, "write_aside", lambda *a: (hold.wait(20), real(*a)))
     with Recorder(ring_bytes=1000) as recorder:
         began = time.monotonic()
@@ -109,7 +109,7 @@ def test_a_full_ring_is_counted_and_never_waits(monkeypatch: pytest.MonkeyPatch)
 def test_a_disk_that_fails_is_counted_and_the_next_answer_is_kept(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = sinks.write_aside
+    real = parquet.write_aside
 
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")

@@ -67,14 +67,14 @@ def test_answers_in_a_topic(kafka: Kafka) -> None:
         {"bootstrap.servers": kafka.bootstrap, "group.id": "g", "auto.offset.reset": "earliest"}
     )
     consumer.subscribe([topic])
-    found = []
+    found: list[tuple[str, dict[str, str]]] = []
     while len(found) < 500:
         messages = consumer.consume(500, 60)
         assert messages
-        found += messages
+        found += [((m.key() or b"").decode(), json.loads(m.value() or b"")) for m in messages]
     consumer.close()
-    assert sorted(int(m.key()) for m in found) == list(range(500))
-    assert json.loads(found[0].value())["inputs"] == json.dumps({"x": float(found[0].key())})
+    assert sorted(int(key) for key, _ in found) == list(range(500))
+    assert found[0][1]["inputs"] == json.dumps({"x": float(found[0][0])})
 
 
 def test_a_topic_that_is_away_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def serve(
         raise SettingsError(f"--log is text or json, not {log!r}.")
     if log == "json":
         log_as_json()
-    keeping = Keeping(share=record_share or 1.0, redact=redact or (), to=without_password(record_to))
+    keeping = Keeping(share=record_share or 1.0, redact=tuple(redact or ()), to=without_password(record_to))
     if workers == 1:
         kept = keeping if record and record_share else False
         serve_model(
@@ -91,7 +91,7 @@ def serve(
         )
         return
     job = Job(
-        models=whats,
+        models=tuple(whats),
         host=host,
         port=port,
         grpc_port=grpc_port,

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ PREDICT, ROWS = "/v1/models/prices:predict", {"rows": [{"x": 1.0}]}
 @pytest.fixture
 def job(saved: dict[str, Path]) -> Job:
     open_registry().publish(saved["prices"], "prices")
-    return Job(models=["models:/prices"], port=0)
+    return Job(models=("models:/prices",), port=0)
 
 
 def until(condition: Callable[[], Any], wait_s: float = 60.0) -> None:
@@ -55,6 +56,10 @@ def asked(url: str, stop: threading.Event) -> list[object]:
         except httpx.TransportError as error:
             found.append(error)
     return found
+
+
+def is_replaced(crew: Crew, process: subprocess.Popen[str]) -> bool:
+    return crew.processes[0] is not process or crew.is_stopping
 
 
 def counted(url: str, name: str) -> float:
@@ -121,7 +126,7 @@ def test_workers_that_end_again_and_again_end_the_crew(job: Job, monkeypatch: py
         for _ in range(2):
             process = crew.processes[0]
             process.kill()
-            until(lambda p=process: crew.processes[0] is not p or crew.is_stopping)
+            until(partial(is_replaced, crew, process))
         assert crew.is_stopping
     finally:
         crew.close()
