@@ -130,8 +130,10 @@ class Spark:
                 )
                 return [answer for _, answer in found]
             parts = _frame(fed).mapInArrow(tasks.summarizing(job.aggregate, *handed), tasks.ANSWER)
-            answers = self._collect(self._tree(parts, job.aggregate), stop)
-            return job.aggregate.finish(tasks.merged(job.aggregate, [answer for _, answer in answers]))
+            found = [answer for _, answer in self._collect(self._tree(parts, job.aggregate), stop)]
+            if not found:  # Spark runs no task where it sees that there are no rows
+                found = [job.aggregate.summarize(job.table.empty())]
+            return job.aggregate.finish(tasks.merged(job.aggregate, found))
 
     def _tree(self, parts: Any, aggregate: Any) -> Any:
         """Merge on the executors until few are left; each level takes the root of their number."""
