@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-NAMES = ("startup", "loop", "gang", "predict", "memory", "loader", "sources", "serving", "stream")
+NAMES = ("startup", "loop", "gang", "predict", "memory", "loader", "sources", "serving", "stream", "fraud")
 OUT = Path("build/bench")
 
 
