@@ -19,6 +19,7 @@ from orrery.schema import Kind
 from orrery.serving.canary import Trial, scores_of
 from orrery.serving.lineup import CANARY, MAIN, SHADOW, Lineup, Live
 from orrery.serving.online.batcher import MOST_ROWS, Answers, Batcher
+from orrery.serving.online.lengths import SECONDS_OF, check_seconds
 from orrery.serving.online.limits import Limits
 from orrery.serving.online.metrics import Metrics
 from orrery.serving.online.problem import status_of
@@ -131,6 +132,10 @@ class Answerer:
         if pictures:
             found = [columns[name] for name in pictures]
             await aside(asked.seat.held_bytes, _check_pixels, found, self.limits.pixels)
+        fields = [f for f in live.runner.signature.inputs.each() if f.kind in SECONDS_OF]
+        if fields:
+            lasting = [(f.name, f.kind, columns[f.name]) for f in fields]
+            await asyncio.to_thread(check_seconds, lasting, self.limits.seconds)
         check = partial(check_wait, asked.seat, self.limits.answer_s, most_s, time.perf_counter())
         # Where others could answer, or are compared, a version that hangs must not hold up the event loop.
         apart = lineup is not None and (lineup.splits or lineup.fallback is not None)

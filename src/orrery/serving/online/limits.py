@@ -23,6 +23,8 @@ class Limits(Spec):
     """In one request, as its commas and brackets tell: each may take 64 bytes in memory."""
     pixels: int = Field(default=MAX_PIXELS, gt=0)
     """Of all pictures of one request, as their headers say."""
+    seconds: float = Field(default=3_600.0, gt=0)
+    """Of all sounds and videos of one request, as their headers or their packets say."""
     waiting_bytes: int = Field(default=256 << 20, gt=0)
     """Of all requests that are being read or wait for the model; beyond it the answer is 503."""
     waiting_requests: int = Field(default=512, gt=0)

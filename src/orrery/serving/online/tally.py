@@ -19,6 +19,7 @@ from prometheus_client.samples import Sample
 
 _EVERY_S = 1.0
 _ADDED = ("counter", "histogram")
+_Key = tuple[str, tuple[tuple[str, str], ...]]  # name and labels of a sample
 
 
 class Tally:
@@ -75,7 +76,7 @@ def summed(texts: Iterable[str]) -> bytes:
     ['a_total 2.0', 'b 3.0']
     """
     families: dict[str, Metric] = {}
-    found: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], Sample]] = {}
+    found: dict[str, dict[_Key, Sample]] = {}
     for text in texts:
         for family in text_string_to_metric_families(text):
             families.setdefault(family.name, family)
@@ -94,7 +95,7 @@ def _joined(one: Sample, two: Sample, is_added: bool) -> Sample:
     return one._replace(value=one.value + two.value if is_added else max(one.value, two.value))
 
 
-def _registry(families: dict[str, Metric], found: dict[str, dict[object, Sample]]) -> CollectorRegistry:
+def _registry(families: dict[str, Metric], found: dict[str, dict[_Key, Sample]]) -> CollectorRegistry:
     class Sums(Collector):
         def collect(self) -> list[Metric]:
             for name, family in families.items():
