@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.servers.proxy import proxy
 from tests.servers.s3 import KEY, S3, SECRET
 from tests.servers.web import Web, counted, web
 
@@ -34,6 +35,32 @@ def wide() -> pa.Table:
     """Forty columns of 50,000 random numbers: 16 MB."""
     rng = np.random.default_rng(0)
     return pa.table({f"c{i}": rng.random(50_000) for i in range(40)})
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl.gz"])
+def test_each_row_once_or_an_error_through_a_bad_network_to_s3(
+    lake: str, s3: S3, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 60_000
+    place = f"{lake}/rows.{form}"
+    read({"n": list(range(count)), "fill": [f"{n * 7919 % 10**9:09}" * 3 for n in range(count)]}).write(
+        f"{place}?connection=lake"
+    )
+    cut, told = 0, list[str]()
+    for seed in range(2):
+        with proxy(s3.port, 60_000, 900_000, seed=seed) as between:
+            monkeypatch.setenv("ORRERY_CONNECTION__LAKE", s3.connection(between.port))
+            found: list[int] = []
+            try:
+                for batch in read(place, connection="lake").batches(1_000):
+                    found += batch.column("n").to_pylist()
+                assert found == list(range(count))
+            except SourceError as error:
+                told.append(str(error))
+                assert found == list(range(len(found)))
+            cut += between.dropped
+    assert cut > 0
+    assert all("rows." in text for text in told)
 
 
 def test_three_columns_of_forty_on_s3_fetch_under_a_tenth_of_the_bytes(
