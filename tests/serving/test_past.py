@@ -221,3 +221,22 @@ def test_the_page_about_windows_is_true(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr()
     assert '"id": "x1"' in said.out
     assert "of 500 rows count now, 0 events were kept before" in said.err
+
+
+def test_a_clock_that_is_wrong_does_not_silence_a_key(tmp_path: Path) -> None:
+    row: dict[str, list[Any]] = {name: ["1"] for name in WINDOWS.needs}
+    with PastStore("fraud", tmp_path) as past:
+        past.observe(WINDOWS, {**row, "time": ["9999-01-01T00:00:00Z"]}, 1)
+        past.observe(WINDOWS, {**row, "time": [START]}, 1)
+        later = {**row, "id": ["2"], "time": [START + dt.timedelta(minutes=1)]}
+        assert past.observe(WINDOWS, later, 1)["count_1h_by_card"] == [1]
+        assert past.early == 1
+
+
+def test_a_file_that_is_damaged_is_told(tmp_path: Path) -> None:
+    with PastStore("fraud", tmp_path) as past:
+        past.path.parent.mkdir(parents=True)
+        past.path.write_bytes(b"no database" * 500)
+        with pytest.raises(ServingError, match="cannot be kept for 'fraud'") as found:
+            past.holds(WINDOWS)
+    assert found.value.hint.startswith("The file is damaged")

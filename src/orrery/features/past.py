@@ -61,13 +61,18 @@ def events_of(
 
 
 def look_back(windows: Windows, columns: Mapping[str, Sequence[object]], rows: int) -> dict[str, list[Any]]:
-    """The windows of rows that know of each other only: each counts those before it."""
+    """The windows of rows that know of each other only: each counts those before it.
+
+    Taken in the order of their times, as a table of the past takes them.
+    """
     happened = events_of(windows, columns, rows)
+    timed = [(event[0], i) for i, event in enumerate(happened.events) if event is not None]
     found: dict[str, list[Any]] = {name: [None] * rows for name in windows.names}
     for by in windows.keys:
         looks = windows.looks(by)
         pasts: dict[str, Past] = {}
-        for i, (event, key) in enumerate(zip(happened.events, happened.keys[by], strict=True)):
+        for _, i in sorted(timed):
+            event, key = happened.events[i], happened.keys[by][i]
             if event is not None and key is not None:
                 put(windows, looks.places, pasts.setdefault(key, Past(looks)).observe(event), found, i)
     return found

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import time_ns
 from typing import Any, NamedTuple, Self
 
 from orrery import settings
@@ -27,6 +28,7 @@ from orrery.features.past import Happened, events_of, put, values_of
 
 _WAIT_S = 5.0  # for another process to end its turn
 _FILL_ROWS = 1_000
+_AHEAD = 86_400 * 10**6  # µs
 _HELD_EVENTS = 200_000  # in memory, beside the file: about 60 MB
 
 _log = logging.getLogger("orrery.serving")
@@ -68,6 +70,8 @@ class PastStore:
         self.home = home
         self.late = 0
         """How often an event came too late to count, under one of its keys."""
+        self.early = 0
+        """How many events were more than a day ahead of this machine's clock: answered, and not kept."""
         self.kept = 0
         """How many events count that did not before."""
         self._database: sqlite3.Connection | None = None
@@ -116,7 +120,7 @@ class PastStore:
                 seen: list[_Seen] = []
                 for (windows, _), own, out, events in zip(asked, spaces, found, happened, strict=True):
                     seen += self._look(database, windows, own, events, out, row)
-                if keep:
+                if keep and seen and self._is_near(seen[0].event[0]):
                     self.kept += self._add(database, seen)
         return found
 
@@ -187,6 +191,14 @@ class PastStore:
             put(windows, space.looks.places, past.look(event[0]), found, row)
             yield _Seen(space.number, key, past, event)
 
+    def _is_near(self, time: int) -> bool:
+        """Whether an event may be of now: a clock that is wrong must not make all others of its key late."""
+        if time <= time_ns() // 1_000 + _AHEAD:
+            return True
+        self.early += 1
+        _log.warning("An event of %r is more than a day ahead of this clock, and does not count.", self.name)
+        return False
+
     def _add(self, database: sqlite3.Connection, seen: Sequence[_Seen]) -> bool:
         """Let an event count under its keys; whether it did not before."""
         written: set[int] = set()
@@ -225,9 +237,15 @@ class PastStore:
                 self._shelf = _Shelf()
                 raise
         except (sqlite3.Error, OSError) as error:
+            _log.error("What happened before cannot be kept in %s: %s", self.path, error)
+            damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+                error, sqlite3.OperationalError
+            )
             raise ServingError(
-                f"What happened before cannot be kept in {str(self.path)!r}: {error}.",
-                hint="Free space there, or set ORRERY_HOME to a place that can be written.",
+                f"What happened before cannot be kept for {self.name!r}: {error}.",
+                hint="The file is damaged: move it away, and fill the past again (--past)."
+                if damaged
+                else "Free space in ORRERY_HOME, or set it to a place that can be written.",
             ) from error
 
 

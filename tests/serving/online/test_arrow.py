@@ -49,6 +49,7 @@ def test_rows_without_ids_get_some(client: httpx.Client) -> None:
         (b"", 400),
         (b"rubbish", 400),
         (stream_of(clients(1, 5))[:-40], 400),
+        (stream_of(clients(1, 5)).replace(b"note", b"\xff\xfe\xfd\xfc"), 400),
         (stream_of(clients(1, 5).drop_columns(["age"])), 400),
         (stream_of(clients(1, 201)), 413),
         (stream_of(pa.table({"note": ["x" * (4 << 20)]}), "zstd"), 413),

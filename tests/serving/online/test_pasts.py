@@ -107,6 +107,15 @@ def test_a_time_that_is_none_is_told_with_its_row(service: Service) -> None:
     assert answer.json()["pointer"] == "/rows/0/time"
 
 
+def test_rows_in_any_order_are_answered_as_a_table_of_them(model: ory.Model) -> None:
+    rows = [{name: row[name] for name in ("id", "card", "eur", "time")} for row in payments(60)]
+    random.Random(3).shuffle(rows)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    expected = [row["probability"] for row in model.predict(ory.read(rows)).to_rows()]
+    assert [row["probability"] for row in Runner(model).predict_columns(columns, 60)] == expected
+    assert [row["probability"] for row in model.predict(rows)] == expected
+
+
 def test_a_model_that_reads_windows_is_proved(model: ory.Model) -> None:
     proof = prove(model, Runner(model), rows=500, seconds=60.0)
     assert (proof.rows, proof.largest) == (500, 0.0)

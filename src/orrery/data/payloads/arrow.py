@@ -109,7 +109,19 @@ def encode(batch: RecordBatch) -> list[bytes]:
 
 
 def _opened(message: bytes) -> Any:
-    return pa.ipc.open_stream(pa.py_buffer(message))
+    stream = pa.ipc.open_stream(pa.py_buffer(message))
+    _check_names(stream.schema)
+    return stream
+
+
+def _check_names(fields: Any) -> None:
+    """Names are text, nested ones too: Arrow checks none before it is asked. Raises ValueError."""
+    for field in fields:
+        try:
+            field.name.isascii()
+        except UnicodeDecodeError:
+            raise ValueError("a column's name is not UTF-8") from None
+        _check_names(field.type.field(i) for i in range(field.type.num_fields))
 
 
 def _empty(schema: Any) -> RecordBatch:

@@ -53,7 +53,8 @@ def read(body: bytes, limits: Limits) -> pa.RecordBatch:
     try:
         codec = Arrow().codec("", lambda: [body])
     except SchemaError as error:
-        raise BadRequestError(f"The body is not a stream of Arrow: {error.message}") from None
+        reason = error.message.partition(" are told by its messages, and ")[2] or error.message
+        raise BadRequestError(f"The body is not a stream of Arrow: {reason}") from None
     found = codec.decode([body])
     for fault in found.faults.values():
         raise BadRequestError(f"The body {fault.reason}.")
