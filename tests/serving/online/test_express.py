@@ -140,8 +140,9 @@ def test_another_host_is_turned_away(wire: socket.socket, row: dict[str, Any]) -
 
 
 def test_nothing_is_left_in_the_room(service: Service, wire: socket.socket, row: dict[str, Any]) -> None:
-    for body in ({"rows": [row]}, {"rows": [{**row, "age": "old"}]}, {"rows": []}):
-        ask(wire, PREDICT, body)
+    questions: list[list[dict[str, Any]]] = [[row], [{**row, "age": "old"}], []]
+    for rows in questions:
+        ask(wire, PREDICT, {"rows": rows})
     (gate,) = {each.app for each in service._server.server_state.connections if isinstance(each, Express)}
     room = gate.app.desk.room
     assert (room.requests, room.bytes) == (0, 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -190,7 +190,7 @@ class _Ticket:
     """One request under way: what uvicorn asks of a request, and the batcher of a future, in one."""
 
     message_event = asyncio.Event()  # nobody waits for it
-    timeout_s = None
+    timeout_s: float | None = None
 
     def __init__(
         self,
@@ -215,9 +215,10 @@ class _Ticket:
         self.began_s = time.perf_counter()
         self.held_bytes = 0
 
-    def gone(self) -> bool:
+    @property
+    def gone(self) -> Callable[[], bool]:
         """Whether its caller hung up."""
-        return self.connection.transport.is_closing()
+        return self.connection.transport.is_closing
 
     def ask(self) -> None:
         """Wait for the model's tick."""
@@ -233,7 +234,8 @@ class _Ticket:
             desk.room.hold(self.path.name, 0, more_bytes)
             self.held_bytes = more_bytes
         except OrreryError as error:
-            self.set_exception(error)
+            self._leave()
+            self._write_error(error)
             return
         question = self.question
         desk.answerer.batcher.put(self.live, question.columns, len(question.ids), self.check, self)
@@ -253,7 +255,7 @@ class _Ticket:
             seconds = time.perf_counter() - self.began_s
             answerer.metrics.answered(self.live, len(answers), seconds)
             if answerer.recorder is not None and self.question.record:
-                asked = Asked(self.question, self.live.runner.signature, self)  # type: ignore[arg-type]
+                asked = Asked(self.question, self.live.runner.signature, self)
                 answerer.record(self.live, asked, answers)
             text = self.way.write(self.said, self.question, Reply(answers, self.live))
             headers, body = packed(text, self.path.packing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -262,6 +263,7 @@ class Service:
         numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
         before = {number: signal.signal(number, handle) for number in numbers}
         sys.stderr.write(f"{self}\nCtrl-C ends it.\n")
+        gc.freeze()  # what is loaded by now stays: the collector need not look through it again
         try:
             stop.wait()
         finally:
