@@ -22,6 +22,7 @@ from orrery.errors import ServingError, SettingsError
 from orrery.serving.past import PastStore
 from orrery.serving.record import predictions_folder
 from orrery.serving.route import Route
+from orrery.serving.stream import scorer as scorer_module
 from orrery.serving.stream.broker import Message, Wiring
 from orrery.serving.stream.form import Form, Scored, form_of
 from orrery.serving.stream.memory import Topic
@@ -172,6 +173,23 @@ def test_where_nothing_can_be_kept_no_message_is_at_fault(busy: ory.Model, tmp_p
     scoring = Scoring(busy, tmp_path / "file")
     with pytest.raises(ServingError, match="cannot be kept"):
         scoring(text(PAID), text(PAID))
+
+
+def test_a_stream_waits_until_what_happened_can_be_kept(
+    busy: ory.Model, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer_module, "_BACKOFF_S", (0.001, 0.01))
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "windows").write_text("in its way")
+    name = uuid4().hex
+    source, to = Topic.of(name), Topic.of(f"{name}.to")
+    source.put(text(PAID))
+    with ory.stream(f"memory://{name}", busy, f"memory://{name}.to", name=name, wait=False) as running:
+        wait_for(lambda: running.counts.reopened > 2, "another try")
+        assert to.messages == []
+        (home / "windows").unlink()
+        wait_for(lambda: running.counts.settled == 1, "an answer")
+    assert len(to.messages) == 1
 
 
 @pytest.mark.slow
