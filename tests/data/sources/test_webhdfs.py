@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from contextlib import suppress
 from uuid import uuid4
 
 import pyarrow as pa
@@ -54,6 +55,28 @@ def test_shards(folder: str) -> None:
     assert [row["a"] for row in table.to_rows()] == list(range(100))
     with pytest.raises(SourceError, match="is there already"):
         read({"a": [1]}).write(f"{folder}/out/?connection=hadoop")
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "arrow"])
+def test_a_file_that_changes_while_it_is_read_is_told(folder: str, form: str) -> None:
+    place = f"{folder}/x.{form}?connection=hadoop"
+    words = [[f"{word}{n:06}" for n in range(40_000)] for word in "ab"]
+    source = read({"w": words[0]}).write(place, row_group_bytes=50_000).source
+    seen: set[str] = set()
+
+    def run() -> None:
+        changed = False
+        for part in source.partitions():
+            for batch in source.read(part, ["w"]):
+                seen.update(text[0] for text in batch.column(0).to_pylist())
+                if not changed:
+                    read({"w": words[1]}).write(place, row_group_bytes=50_000)
+                changed = True
+
+    with suppress(SourceError):
+        run()
+        assert form == "csv"  # which was one answer: all of the old file
+    assert seen == {"a"}
 
 
 def test_what_goes_wrong_is_told(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
