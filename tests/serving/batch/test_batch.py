@@ -289,4 +289,4 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S):
         exec(code, {})
-    assert left(tmp_path) == ["scores.parquet"]
+    assert "scores.parquet" in left(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -207,3 +208,33 @@ def test_a_wrong_value_is_told_on_the_page(service_of: Callable[[str], Service],
     page.fill("[data-column=at]", "1, 2, 3")
     page.wait_for_selector("#said .big")
     page.close()
+
+
+@pytest.mark.slow
+def test_hostile_names_run_nothing_in_the_browser_nor_in_what_is_copied(
+    open_page: Callable[[Service, str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hostile = [
+        '"><script>window.seen=1</script>',
+        "__proto__",
+        "a'b\"c\\\n`${1}`",
+        "\u2028",
+        "'; touch seen; '",
+    ]
+    rows = [
+        {**{name: f"{name}{i % 3}" for name in hostile}, "x": float(i), "y": hostile[0] if i % 2 else "b"}
+        for i in range(60)
+    ]
+    model = ory.fit(rows, "y", learner="linear", kinds=dict.fromkeys(hostile, "category"))
+    with serve(model, port=0, wait=False) as service:
+        page = open_page(service, "en")
+        page.wait_for_selector("#said .big")
+        assert page.evaluate("window.seen") is None
+        names: dict[str, Any] = {}
+        exec(page.text_content("#python"), names)
+        assert set(names["row"]) == {*hostile, "x"}
+        ran = subprocess.run(["bash", "-c", page.text_content("#curl")], capture_output=True, check=True)
+        assert b'"prediction"' in ran.stdout
+        page.close()
+    assert not (tmp_path / "seen").exists()
