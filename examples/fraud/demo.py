@@ -2,12 +2,13 @@
 
 Payments come as messages, in order, through a broker in this process or through Kafka at that address. A
 model that reads what happened before each of them answers; what they were is known three days later. Then
-those who steal change their ways. Everything lies in this folder and in ``.orrery`` beside it.
+those who steal change their ways. Each run begins anew, in a folder of its own within ``.orrery``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from draw import CHANGE, day_of, payments
+from draw import CHANGE, START, day_of, payments
 from rich.console import Console
 from wires import KafkaWire, MemoryWire, Wire
 
@@ -55,15 +56,16 @@ Rows = Sequence[Mapping[str, Any]]
 def main() -> int:
     """Run it; returns the exit code."""
     start = time.perf_counter()
+    home = os.environ.get("ORRERY_HOME") or f".orrery/{time.strftime('%Y%m%d-%H%M%S')}"
+    os.environ["ORRERY_HOME"] = home
     wire: Wire = KafkaWire(sys.argv[1]) if len(sys.argv) > 1 else MemoryWire()
     try:
         story(wire, payments(LAST))
     except OrreryError as error:
         screen.print(f"[red]{error}[/]")
         return 1
-    screen.print(
-        f"\n[bold]Done[/] in {time.perf_counter() - start:.0f} s: report.html, orrery route history {NAME}"
-    )
+    screen.print(f"\n[bold]Done[/] in {time.perf_counter() - start:.0f} s. Look at report.html, or try")
+    screen.print(f"  ORRERY_HOME={home} orrery route history {NAME}")
     return 0
 
 
@@ -115,7 +117,7 @@ def with_windows(rows: Rows) -> Callable[[int, int], ory.Table]:
     table = ory.read(list(rows)).windows(*windows, **told).write("payments.parquet")
 
     def days(first: int, last: int) -> ory.Table:
-        begin, end = (f"timestamptz '2026-03-01 00:00:00+00' + interval {day} day" for day in (first, last))
+        begin, end = (f"timestamptz '{START}' + interval {day} day" for day in (first, last))
         return table.where(f"arrival >= {begin} and arrival < {end}")
 
     return days

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+START = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)
 CARDS, SHOPS = 400, 60
 CHANGE = 36
 """The day from which most fraud is a ring's."""
