@@ -220,7 +220,7 @@ def test_missing_values_in_json(client_of: Callable[[str], httpx.Client]) -> Non
         ("/v2/models/others", 404),
         ("/v2/models/prices/versions/9", 404),
         ("/v2/models/prices/versions/0/ready", 200),
-        ("/v2/models/prices/stats", 404),
+        ("/v2/models/prices/statistics", 404),
         ("/v2/health/live", 200),
     ],
 )

@@ -134,7 +134,7 @@ class Answerer:
             await aside(asked.seat.held_bytes, _check_pixels, found, self.limits.pixels)
         fields = [f for f in live.runner.signature.inputs.each() if f.kind in SECONDS_OF]
         if fields:
-            lasting = [(f.name, f.kind, columns[f.name]) for f in fields]
+            lasting = [(f.name, f.kind, columns[f.name]) for f in fields if f.kind is not None]
             await asyncio.to_thread(check_seconds, lasting, self.limits.seconds)
         check = partial(check_wait, asked.seat, self.limits.answer_s, most_s, time.perf_counter())
         # Where others could answer, or are compared, a version that hangs must not hold up the event loop.

@@ -99,8 +99,8 @@ def _ways(live: Live) -> Html:
     if live.version:
         ways.append((Both("Messages of Kafka", "Kafka 消息"), "kafka"))
     blocks = [
-        tag("div", tag("h4", name), copy, tag("pre", tag("code", id=place), tabindex=0), class_=f"way {place}")
-        for name, place in ways
+        tag("div", tag("h4", name), copy, tag("pre", tag("code", id=kind), tabindex=0), class_=f"way {kind}")
+        for name, kind in ways
     ]
     links = [
         tag("a", text, href=place)
