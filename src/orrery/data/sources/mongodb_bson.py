@@ -33,7 +33,7 @@ bsonspec.org, version 1.1.
 
 
 def id_of(raw: bytes, at: int) -> Any:
-    """The ``_id`` of a document, which comes first; the rest may be broken."""
+    """The ``_id`` of a document, which comes first; the rest may be broken. Raises SourceError."""
     kind, start = raw[at + 4], at + 9
     if raw[at + 5 : start] == b"_id\0" and (kind in _SIZES or kind in _PREFIXED):
         size = _SIZES[kind] if kind in _SIZES else _PREFIXED[kind] + _LENGTH(raw, start)[0]
@@ -49,7 +49,11 @@ def last_id(raw: bytes) -> Any:
 
 
 def _decode(raw: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = require("bson", "Reading MongoDB").decode(raw, codec())
+    bson = require("bson", "Reading MongoDB")
+    try:
+        found: dict[str, Any] = bson.decode(raw, codec())
+    except bson.errors.InvalidBSON as error:
+        raise SourceError(f"MongoDB sent a document whose _id is no BSON: {error}") from None
     return found
 
 
