@@ -15,7 +15,9 @@ import orrery as ory
 from orrery.errors import ModelNotFoundError, RegistryError, RouteConflictError, SettingsError
 from orrery.registry.folder import FolderRegistry
 from orrery.registry.rollback import rollback
-from orrery.registry.routes import Arm, Canary, Routing, retraced
+from orrery.registry.routes import ITSELF, Arm, Canary, Routing, retraced
+from orrery.serving.canary import Verdict
+from orrery.serving.online.warden import carry_out
 
 ROWS = [{"x": float(i), "y": "yes" if i > 5 else "no"} for i in range(12)]
 
@@ -101,6 +103,24 @@ def test_of_changes_at_the_same_time_one_wins(registry: FolderRegistry) -> None:
         ({"main": 0}, "no version"),
         ({"fallback": "models:/a/b/c"}, "does not name a model"),
         ({"canery": {}}, "Did you mean 'canary'"),
+        ({"shadows": [2] * 100_000}, "shadows: at most 8, received 100000$"),
+        ({"shadows": [2, "2"]}, "version 2 comes twice"),
+        ({"arms": [{"to": 2, "share": 0.1}], "shadows": [2]}, "version 2 comes twice"),
+        ({"arms": [{"to": 2, "share": 0.1}] * 2}, "version 2 comes twice"),
+        ({"canary": {"to": "challenger"}, "shadows": ["challenger"]}, "challenger comes twice"),
+        ({"arms": [{"to": n, "share": 0.01} for n in range(1, 18)]}, "arms: at most 16, received 17"),
+        ({"by": "c" * 201}, "by: at most 200 characters, received 201$"),
+        ({"by": "a\nb"}, "by: control characters"),
+        ({"by": "\x1b[2J"}, "by: control characters"),
+        ({"canary": {"to": 2, "steps": [0.5, 0.2]}}, "steps: each is more"),
+        ({"canary": {"to": 2, "steps": [0.5, 0.5]}}, "steps: each is more"),
+        ({"canary": {"to": 2, "steps": [0.5, 1.5]}}, "less than or equal to 1"),
+        ({"canary": {"to": 2, "steps": [0, 0.5]}}, "greater than 0"),
+        ({"canary": {"to": 2, "step_s": float("inf")}}, "finite"),
+        ({"deadline_s": 0}, "greater than 0"),
+        ({"deadline_s": 3601}, "less than or equal to 3600"),
+        ({"fallback": "champion"}, "is the main version itself"),
+        ({"main": 2, "fallback": 2}, "is the main version itself"),
     ],
 )
 def test_a_wrong_route_says_what_is_wrong(settings: dict[str, object], said: str) -> None:
@@ -146,6 +166,98 @@ def test_rollback_stops_a_canary_and_never_brings_one_back(registry: FolderRegis
     registry.reroute("m", Routing(main=2, canary=Canary(to=3)))
     assert str(rollback("m", registry)) == "the canary of 3 was stopped"
     assert registry.route("m").routing == Routing(main=2)
+    rollback("m", registry)
+    assert registry.route("m").routing == Routing()
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    arms = tuple(Arm(to=n, share=1 / 16) for n in range(1, 17))
+    canary = Canary(to=30, steps=(0.1, 1.0))
+    routing = Routing(
+        arms=arms, shadows=tuple(range(17, 25)), canary=canary, by="c" * 200, deadline_s=3600, fallback=1
+    )
+    assert Routing.from_dict(routing.to_dict()) == routing
+
+
+def test_a_model_does_not_fall_back_on_itself(registry: FolderRegistry) -> None:
+    for routing in (Routing(fallback="models:/m"), Routing(main=2, fallback="models:/m/2")):
+        with pytest.raises(SettingsError, match="is the model itself"):
+            registry.reroute("m", routing)
+    assert registry.reroute("m", Routing(main=2, fallback="models:/m/1")).revision == 1
+
+
+def test_a_reason_is_one_line_of_some_length(registry: FolderRegistry) -> None:
+    for why in ("w" * 501, "two\nlines", "\x1b[31m"):
+        with pytest.raises(SettingsError, match="why: "):
+            registry.reroute("m", Routing(main=2), why=why)
+    assert registry.reroute("m", Routing(main=2), why="w" * 500).revision == 1
+    said = registry.reroute("m", Routing(), who="canary", why="x\n" * 400).why  # what stops itself, stops
+    assert (len(said), said[:3], said[-1]) == (500, "x x", "…")
+
+
+def test_rollbacks_at_the_same_time_all_take_one_change_back(registry: FolderRegistry) -> None:
+    for main in (1, 2, 3, 1, 2, 3):
+        registry.reroute("m", Routing(main=main))
+    failed: list[Exception] = []
+
+    def back() -> None:
+        try:
+            rollback("m", registry)
+        except RegistryError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=back) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert (registry.route("m").revision, registry.route("m").routing) == (11, Routing(main=1))
+    with pytest.raises(RouteConflictError):
+        rollback("m", registry, revision=10)
+    assert rollback("m", registry, revision=11).champion is None
+
+
+STOP = Verdict("stop", "5 of 20 requests failed\nat once")
+
+
+def stopped(registry: FolderRegistry, routing: Routing) -> None:
+    """A canary that begins, grows and stops itself."""
+    registry.reroute("m", routing)
+    for verdict in (Verdict("grow", "well", 0.2), STOP):
+        change = registry.route("m")
+        assert change.routing.canary is not None
+        carry_out("m", registry, change, change.routing.canary, verdict)
+    assert registry.route("m").who == ITSELF
+
+
+def test_a_canary_that_stopped_itself_is_one_change_with_its_beginning(registry: FolderRegistry) -> None:
+    registry.reroute("m", Routing(shadows=(2,)))
+    stopped(registry, Routing(shadows=(2,), canary=Canary(to=3)))
+    rollback("m", registry)
+    assert (registry.route("m").routing, registry.route("m").revision) == (Routing(shadows=(2,)), 5)
+    rollback("m", registry)
+    assert registry.route("m").routing == Routing()
+    with pytest.raises(RegistryError, match="no other route"):
+        rollback("m", registry)
+
+
+def test_what_came_with_a_canary_that_stopped_itself_is_taken_back(registry: FolderRegistry) -> None:
+    registry.reroute("m", Routing(shadows=(2,)))
+    stopped(registry, Routing(canary=Canary(to=3)))  # which took the shadow away
+    rollback("m", registry)
+    assert registry.route("m").routing == Routing(shadows=(2,))
+    rollback("m", registry)
+    assert registry.route("m").routing == Routing()
+
+
+def test_a_canary_that_became_champion_is_taken_back(registry: FolderRegistry) -> None:
+    registry.reroute("m", Routing(shadows=(2,)))
+    change = registry.reroute("m", Routing(shadows=(2,), canary=Canary(to=3)))
+    assert change.routing.canary is not None
+    carry_out("m", registry, change, change.routing.canary, Verdict("done", "well"))
+    assert registry.get("m").version == 3
+    assert rollback("m", registry).version.version == 1
     rollback("m", registry)
     assert registry.route("m").routing == Routing()
 

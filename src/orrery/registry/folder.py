@@ -145,14 +145,23 @@ class FolderRegistry:
         return RouteBook.read(self.root / name)
 
     def reroute(
-        self, name: str, routing: Routing, *, revision: int | None = None, who: str = "", why: str = ""
+        self,
+        name: str,
+        routing: Routing,
+        *,
+        revision: int | None = None,
+        who: str = "",
+        why: str = "",
+        back: int | None = None,
     ) -> RouteChange:
         """Change who answers for a name; services follow within a second.
 
-        ``revision`` is the one that was read before, where nobody else's change may be overwritten.
-        Raises ModelNotFoundError for a version that is not there, RouteConflictError.
+        ``revision`` is the one that was read before, where nobody else's change may be overwritten;
+        ``back`` the one that a rollback goes back to.
+        Raises ModelNotFoundError for a version that is not there, RouteConflictError, SettingsError.
         """
         self._known(name)
+        routing.check_of(name)
         with _disk_errors("The route cannot be written"), locked(self.root, f"route of {name}", self.wait_s):
             for which in routing.versions():
                 self.get(name, which)
@@ -160,7 +169,7 @@ class FolderRegistry:
                 other = ModelUrl.parse(routing.fallback)
                 self.get(other.name, other.which)
             book = RouteBook.read(self.root / name)
-            changed = book.changed(routing, revision, who, why)
+            changed = book.changed(routing, revision, who, why, back)
             if changed is not book:
                 changed.write(self.root / name)
         return changed.last

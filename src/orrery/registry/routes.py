@@ -7,7 +7,9 @@ last one counts. A name without the file has the plain route: its champion answe
 from __future__ import annotations
 
 import getpass
+import unicodedata
 from collections.abc import Callable, Hashable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -22,7 +24,17 @@ from orrery.spec import Spec
 T = TypeVar("T", bound=Hashable)
 
 FILE = "route.json"
+ITSELF = "canary"
+"""Who changed a route where a canary grew, ended or was stopped by itself."""
+WHY_MOST = 500
 _HISTORY_MOST = 1_000  # changes kept; their numbers go on rising
+_BY_MOST = 200
+_ARMS_MOST, _SHADOWS_MOST, _STEPS_MOST = (
+    16,
+    8,
+    32,
+)  # each is a model in memory; each shadow is asked every time
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines
 
 
 def _which(which: int | str) -> int | str:
@@ -53,6 +65,19 @@ def _checked(check: Callable[[Any], Any]) -> AfterValidator:
     return AfterValidator(checked)
 
 
+def _check_line(place: str, text: str, most: int) -> None:
+    """Refuse what would spoil a table or a log. It never repeats the text."""
+    if len(text) > most:
+        raise SettingsError(f"{place}: at most {most} characters, received {len(text)}")
+    if any(unicodedata.category(character) in _UNSEEN for character in text):
+        raise SettingsError(f"{place}: control characters and line ends are not allowed")
+
+
+def _check_count(place: str, count: int, most: int) -> None:
+    if count > most:
+        raise SettingsError(f"{place}: at most {most}, received {count}")
+
+
 Which = Annotated[int | str, _checked(_which)]
 """A version of the name: its number, an alias, or ``latest``."""
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -77,18 +102,25 @@ class Canary(Spec):
     """Now; the service raises it."""
     steps: tuple[Share, ...] = (0.05, 0.2, 0.5)
     """The shares it goes through."""
-    step_s: float = Field(default=300.0, ge=0)
+    step_s: float = Field(default=300.0, ge=0, allow_inf_nan=False)
     """How long each step lasts at least."""
     least_requests: int = Field(default=100, ge=1)
     """How many requests it has answered at least in each step."""
-    most_errors: float = Field(default=0.01, ge=0)
+    most_errors: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     """By how much its share of errors may be above the main version's."""
-    most_delay: float = Field(default=2.0, gt=0)
+    most_delay: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """How many times the main version's delay its own may be, at the 95th of 100."""
-    most_drift: float = Field(default=0.25, gt=0)
+    most_drift: float = Field(default=0.25, gt=0, allow_inf_nan=False)
     """Of its scores against the main version's, as a population stability index."""
     promote: bool = True
     """Whether it becomes the champion after the last step; else it stays there."""
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Canary:
+        _check_count("canary.steps", len(self.steps), _STEPS_MOST)
+        if any(after <= before for before, after in pairwise(self.steps)):
+            raise SettingsError(f"canary.steps: each is more than the one before, received {self.steps}")
+        return self
 
 
 class Routing(Spec):
@@ -112,8 +144,25 @@ class Routing(Spec):
     """Versions that are asked too; their answers are recorded, and nobody waits for them."""
     fallback: Annotated[int | str | None, _checked(_who)] = None
     """Who answers when the main version fails or takes too long: a version, or ``models:/another``."""
-    deadline_s: float = Field(default=10.0, gt=0)
+    deadline_s: float = Field(default=10.0, gt=0, le=3600)
     """How long a version may take where another one could answer in its place."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Routing:
+        _check_count("arms", len(self.arms), _ARMS_MOST)
+        _check_count("shadows", len(self.shadows), _SHADOWS_MOST)
+        _check_line("by", self.by, _BY_MOST)
+        tried = [self.canary.to] if self.canary else []
+        seen: set[int | str] = set()
+        for which in (*(arm.to for arm in self.arms), *tried, *self.shadows):
+            if which in seen:
+                raise SettingsError(
+                    f"version {which} comes twice in arms, canary and shadows; once is allowed"
+                )
+            seen.add(which)
+        if self.fallback is not None and self.fallback == (self.main or CHAMPION):
+            raise SettingsError(f"fallback: {self.fallback} is the main version itself; name another one")
+        return self
 
     @model_validator(mode="after")
     def _check_shares(self) -> Routing:
@@ -121,6 +170,17 @@ class Routing(Spec):
         if total > 1 + 1e-9:
             raise ValueError(f"the shares of all arms are {total:g} in sum, and may be 1 at most")
         return self
+
+    def check_of(self, name: str) -> None:
+        """Refuse a fallback on the model ``name`` itself, which is the model that this routes."""
+        if not isinstance(self.fallback, str) or not self.fallback.startswith(SCHEME):
+            return
+        url = ModelUrl.parse(self.fallback)
+        if url.name == name and url.which in (None, self.main or CHAMPION):
+            raise SettingsError(
+                f"fallback: {self.fallback} is the model itself, which failed.",
+                hint="Name another version of it, or another model.",
+            )
 
     def versions(self) -> list[int | str]:
         """Every version of the name that it names, each once."""
@@ -156,6 +216,8 @@ class RouteChange(Spec):
     """UTC, ISO 8601."""
     who: str = ""
     why: str = ""
+    back: int | None = None
+    """The revision that a rollback went back to; None for every other change."""
 
 
 class RouteBook(Spec):
@@ -183,11 +245,16 @@ class RouteBook(Spec):
         """Replace the file as a whole."""
         write_json(folder / FILE, self.to_dict())
 
-    def changed(self, routing: Routing, revision: int | None, who: str, why: str) -> RouteBook:
-        """The book with one more change; unchanged where the route already is so.
+    def changed(
+        self, routing: Routing, revision: int | None, who: str, why: str, back: int | None = None
+    ) -> RouteBook:
+        """The book with one more change; unchanged where the route already is so, unless it is a rollback.
 
-        ``revision`` is the one that the change was thought out for. Raises RouteConflictError.
+        ``revision`` is the one that the change was thought out for. Raises RouteConflictError, and
+        SettingsError for a reason that no table could show.
         """
+        why = fitted(why) if who == ITSELF else why
+        _check_line("why", why, WHY_MOST)
         last = self.last
         if revision is not None and revision != last.revision:
             raise RouteConflictError(
@@ -195,20 +262,41 @@ class RouteBook(Spec):
                 f"({last.who or 'somebody'}: {last.why or 'no reason given'}).",
                 hint="Read it again, and decide anew.",
             )
-        if routing == last.routing:
+        if routing == last.routing and back is None:
             return self
-        change = RouteChange(
-            revision=last.revision + 1, routing=routing, at=now(), who=who or somebody(), why=why
-        )
+        facts = {"at": now(), "who": who or somebody(), "why": why, "back": back}
+        change = RouteChange(revision=last.revision + 1, routing=routing, **facts)
         return self.replace(changes=(*self.changes, change)[-_HISTORY_MOST:])
 
-    def steady(self) -> list[RouteChange]:
-        """The changes that were not a canary's: what a rollback goes back through."""
-        found = [RouteChange()]
+    def past(self) -> list[RouteChange]:
+        """What people changed and nobody took back, the present last: a rollback goes to the one before.
+
+        Whatever grew, ended or stopped a canary is one change with its beginning; no canary is in it.
+        """
+        past, before = [RouteChange()], Routing()
         for change in self.changes:
-            if change.routing.steady() != found[-1].routing:
-                found.append(change.replace(routing=change.routing.steady()))
-        return found
+            routing = change.routing.steady()
+            ended = before.canary is not None and change.routing == before.steady()
+            if change.back is not None:
+                while len(past) > 1 and past[-1].revision > change.back:
+                    past.pop()
+            if change.back is None and change.who != ITSELF and not ended:
+                past.append(change.replace(routing=routing))
+            else:
+                past[-1] = past[-1].replace(routing=routing)
+            before = change.routing
+        return past
+
+
+def fitted(why: str) -> str:
+    r"""A reason that was put together by itself, as one line that is not too long.
+
+    >>> fitted("it failed:\n  no file")
+    'it failed: no file'
+    """
+    seen = (" " if unicodedata.category(c) in _UNSEEN else c for c in why)
+    line = " ".join("".join(seen).split())
+    return line if len(line) <= WHY_MOST else line[: WHY_MOST - 1] + "…"
 
 
 def retraced(values: Iterable[T]) -> list[T]:

@@ -123,6 +123,11 @@ def test_a_route_is_put_and_read_over_http(client: httpx.Client, registry: Folde
     assert client.put(ROUTE, json=body).status_code == 409
     assert client.put(ROUTE, json={"routing": {"arms": 3}}).status_code == 400
     assert client.put(ROUTE, json={"routing": {"main": 9}}).status_code == 404
+    many = client.put(ROUTE, json={"routing": {"shadows": [2] * 100_000}})
+    assert (many.status_code, len(many.content) < 1_000) == (400, True)
+    assert client.put(ROUTE, json={"routing": {}, "why": "w" * 501}).status_code == 400
+    assert client.post("/v1/models/m:rollback", json={"revision": 0}).status_code == 409
+    assert client.post("/v1/models/m:rollback", json={"revision": "x"}).status_code == 400
     assert client.put(ROUTE, json=body, headers={"Origin": "http://evil.example"}).status_code == 400
     back = client.post("/v1/models/m:rollback")
     assert (back.status_code, back.json()["version"]) == (200, 1)

@@ -76,8 +76,8 @@ async def reroute(desk: Desk, request: Request) -> Response:
         raise BadRequestError(f"The body has {listing(body)}; it needs 'routing', an object.")
     if revision is not None and type(revision) is not int:
         raise BadRequestError("'revision' is a whole number, as it was read.", pointer="/revision")
-    if not isinstance(why, str) or len(why) > 1_000:
-        raise BadRequestError("'why' is a text of at most 1000 characters.", pointer="/why")
+    if not isinstance(why, str):
+        raise BadRequestError("'why' is a text.", pointer="/why")
     value = Routing.from_dict(routing)
     registry = _registry(found)
     await asyncio.to_thread(
@@ -87,11 +87,15 @@ async def reroute(desk: Desk, request: Request) -> Response:
 
 
 async def rollback(desk: Desk, request: Request) -> Response:
-    """Take the last change back: of the route, or of the champion."""
-    await _managed(desk, request)
+    """Take the last change back, of the route or of the champion; ``{"revision": 7}``: if it is at that."""
+    body = await _managed(desk, request)
+    revision = body.get("revision")
+    if body.keys() - {"revision"} or (revision is not None and type(revision) is not int):
+        raise BadRequestError("The body has at most 'revision', a whole number.", pointer="/revision")
     found = desk.shelf.route(request.path_params["name"])
     try:
-        done = await asyncio.to_thread(roll_back, found.name, _registry(found), who=_who(request))
+        registry = _registry(found)
+        done = await asyncio.to_thread(roll_back, found.name, registry, revision=revision, who=_who(request))
     except RegistryError as error:  # there is nothing before
         raise RouteConflictError(error.message, hint=error.hint) from None
     return _json({"model": found.name, "version": done.version.version, "said": str(done)})
