@@ -51,6 +51,31 @@ def test_a_canary_is_begun_and_stopped(capsys: Capture) -> None:
     assert answer(["route", "canary", "line", "--stop"], capsys)["routing"]["canary"] is None
 
 
+def test_a_rollback_says_what_the_route_now_is(capsys: Capture) -> None:
+    run(["route", "set", "line", "--arm", "2=0.5", "--by", "id"])
+    run(["route", "set", "line", "--main", "3"])
+    capsys.readouterr()
+    assert run(["model", "rollback", "line"]) == 0
+    said = "The route of line is: champion answers, 2 a share of 0.5, by 'id'. Its main version is 1."
+    assert capsys.readouterr().out.strip() == said
+    assert run(["model", "rollback", "line"]) == 0
+    assert capsys.readouterr().out.strip() == "models:/line/1 answers again."
+
+
+def test_long_texts_are_cut_in_the_history_and_whole_in_json(capsys: Capture) -> None:
+    by, why = "c" * 200, "w" * 500
+    change = answer(["route", "set", "line", "--main", "2", "--by", by, "--why", why], capsys)
+    assert (change["why"], change["routing"]["by"]) == (why, by)
+    assert answer(["route", "history", "line"], capsys)[0]["why"] == why
+    assert run(["route", "history", "line"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) < 200
+    assert "w" * 50 in shown
+    assert "w" * 61 not in shown
+    assert "c" * 25 not in shown
+    assert run(["route", "set", "line", "--why", "w" * 501]) == 2
+
+
 def test_what_is_wrong_is_said(capsys: Capture) -> None:
     assert run(["route", "set", "line", "--main", "9"]) == 4
     assert run(["route", "set", "line", "--arm", "2"]) == 2

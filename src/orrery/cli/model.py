@@ -16,6 +16,7 @@ from orrery.feedback.promotion import rollback as roll_back
 from orrery.registry.folder import open_registry
 from orrery.registry.load import load
 from orrery.registry.registry import Version
+from orrery.registry.routes import Routing
 from orrery.registry.url import ModelUrl
 
 app = new_app("Published models: names, versions and aliases.")
@@ -109,7 +110,11 @@ def rollback(name: Name, output: Output = Format.TABLE) -> None:
       orrery model rollback prices
     """
     version = roll_back(name)
-    show(version.to_dict(), output, text=f"{version.url} answers again.")
+    routing = open_registry().route(name).routing
+    said = f"{version.url} answers again."
+    if routing != Routing():
+        said = f"The route of {name} is: {routing}. Its main version is {version.version}."
+    show(version.to_dict(), output, text=said)
 
 
 def delete(

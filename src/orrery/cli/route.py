@@ -9,9 +9,12 @@ import typer
 
 from orrery.cli.options import Output, help_of, new_app, pairs
 from orrery.cli.output import Format, show
+from orrery.display.terminal import shorten
 from orrery.errors import SettingsError
 from orrery.registry.folder import open_registry
 from orrery.registry.routes import Canary, RouteChange, Routing
+
+_WHY_SHOWN, _BY_SHOWN = 60, 24  # of the places in a table
 
 app = new_app("Who answers for a name: split, shadow, canary, fallback. Services follow within a second.")
 
@@ -108,14 +111,15 @@ def canary(
 
 
 def history(name: Name, output: Output = Format.TABLE) -> None:
-    """List every change of a name's route: when, who, why.
+    """List every change of a name's route: when, who, why; long texts cut, and whole in JSON.
 
     Examples:
       orrery route history fraud
+      orrery route history fraud --output json
     """
     changes = open_registry().routes(name).changes
     if output is Format.TABLE:
-        show([_row(change) for change in changes], output, widest=140)
+        show([_cut(change) for change in changes], output, widest=140)
     else:
         show([change.to_dict() for change in changes], output)
 
@@ -127,6 +131,16 @@ def _row(change: RouteChange) -> dict[str, Any]:
         "who": change.who,
         "why": change.why,
         "route": str(change.routing),
+    }
+
+
+def _cut(change: RouteChange) -> dict[str, Any]:
+    """The row of a table that stays readable, however long a reason or a column's name is."""
+    routing = change.routing.model_copy(update={"by": shorten(change.routing.by, _BY_SHOWN)})
+    short = change.model_copy(update={"routing": routing})
+    return {
+        name: shorten(str(value), _WHY_SHOWN) if name in {"who", "why"} else value
+        for name, value in _row(short).items()
     }
 
 
