@@ -155,10 +155,10 @@ def carry_out(decision: Decision, registry: FolderRegistry) -> Decision:
 
 
 def rollback(name: str, *, registry: FolderRegistry | None = None) -> Version:
-    """Take the last change of who answers back, in one call: a canary under way, a route, or a champion.
+    """Take back the last change that a person made: a canary under way, a route, or a champion.
 
-    Returns the version that answers now; called twice it goes two changes back. Services follow within a
-    second. Raises FeedbackError where there is nothing to go back to.
+    Returns the main version now; called twice it goes two changes back. A canary and what ended it are one.
+    Services follow within a second. Raises FeedbackError where there is nothing to go back to.
     """
     registry = registry or open_registry()
     try:

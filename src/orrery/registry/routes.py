@@ -264,7 +264,7 @@ class RouteBook(Spec):
             )
         if routing == last.routing and back is None:
             return self
-        facts = {"at": now(), "who": who or somebody(), "why": why, "back": back}
+        facts: dict[str, Any] = {"at": now(), "who": who or somebody(), "why": why, "back": back}
         change = RouteChange(revision=last.revision + 1, routing=routing, **facts)
         return self.replace(changes=(*self.changes, change)[-_HISTORY_MOST:])
 
