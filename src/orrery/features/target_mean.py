@@ -66,9 +66,7 @@ class TargetMeanTransform(Transform):
 
     def apply(self, *columns: Coded) -> tuple[Encoded, ...]:
         """Float64 [n, columns * k]."""
-        blocks = [
-            means[self._at(j, c)] for j, (means, c) in enumerate(zip(self.means, columns, strict=True))
-        ]
+        blocks = [means[self._at(j, c)] for j, (means, c) in enumerate(zip(self.means, columns, strict=True))]
         return (np.concatenate(blocks, axis=1),)
 
     def apply_in_training(self, row_hashes: NDArray[np.uint64], *columns: Coded) -> tuple[Encoded, ...]:
