@@ -39,19 +39,6 @@ def data_of(ray: Any, table: Any, blocks: int) -> Any:
     return ray.data.from_arrow([table.slice(a, b - a) for a, b in pairwise(cuts)])
 
 
-class Rows:
-    """Counts rows."""
-
-    def summarize(self, batch: Any) -> int:
-        return int(batch.num_rows)
-
-    def merge(self, left: int, right: int) -> int:
-        return left + right
-
-    def finish(self, summary: int) -> int:
-        return summary
-
-
 def test_a_fit_on_ray_equals_the_fit_on_this_machine_bit_for_bit(ray_node: Any) -> None:
     data = data_of(ray_node, rows(), 4)
     there = fitted(data, engine="ray")
@@ -74,6 +61,18 @@ def test_a_function_of_ones_own_sees_each_row_once(ray_node: Any) -> None:
 
 
 def test_a_pass_is_made_on_the_cluster(ray_node: Any) -> None:
+    class Rows:
+        """Counts rows. It travels as it is: workers have no module of the tests."""
+
+        def summarize(self, batch: Any) -> int:
+            return int(batch.num_rows)
+
+        def merge(self, left: int, right: int) -> int:
+            return left + right
+
+        def finish(self, summary: int) -> int:
+            return summary
+
     engine = Ray()
     table = ory.read(data_of(ray_node, rows(), 12)).where("x > 0")
     assert engine.feeds(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import datetime as dt
 import glob
 import hashlib
 import logging
@@ -161,13 +162,18 @@ class State(NamedTuple):
         """From what a file system elsewhere says of a file; None where it does not even know its size."""
         if info.get("size") is None:
             return None
-        mark = next((f"{key.lower()}={info[key]}" for key in _MARKS if info.get(key)), "")
+        mark = next((f"{key.lower()}={_mark(info[key])}" for key in _MARKS if info.get(key)), "")
         return cls(int(info["size"]), mark)
 
     def same(self, other: State) -> bool:
         """Whether both may be one version; marks of different sorts tell nothing."""
         sorts = {self.mark.partition("=")[0], other.mark.partition("=")[0]}
         return self.size_bytes == other.size_bytes and (len(sorts) > 1 or self.mark == other.mark)
+
+
+def _mark(value: object) -> object:
+    """A moment as seconds: some systems list a date and tell it as a number, or the other way round."""
+    return value.timestamp() if isinstance(value, dt.datetime) else value
 
 
 def state(path: str) -> State:
