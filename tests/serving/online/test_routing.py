@@ -73,6 +73,7 @@ def hang(live: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, t
         return real(columns, rows)
 
     monkeypatch.setattr(live.runner, "predict_columns", slow)
+    monkeypatch.setattr(live.runner, "row_s", 1.0)  # known to be slow: not asked on the event loop
     return running, go_on
 
 

@@ -167,6 +167,7 @@ def slow(service: Service, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.E
         return real(*args)
 
     monkeypatch.setattr(runner, "predict_columns", predict)
+    monkeypatch.setattr(service.route.live.runner, "row_s", 1.0)  # not asked on the event loop
     return running, go_on
 
 
