@@ -290,9 +290,7 @@ def test_tensors_of_two_labels_are_never_mixed(registry: FolderRegistry, tmp_pat
         assert (said["model_version"], said["outputs"][2]["shape"]) == ("1", [20, 2])
 
 
-@pytest.mark.xfail(
-    reason="a service whose model hangs for ever does not end", run=False
-)
+@pytest.mark.xfail(reason="a service whose model hangs for ever does not end", run=False)
 def test_a_model_that_hangs_does_not_keep_the_service_from_ending(
     registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
