@@ -9,9 +9,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from tests.servers import cache
+from tests.servers import cache, programs
 
 
 def fetch(name: str, program: str) -> Path:
@@ -53,3 +57,52 @@ def _unpack(folder: Path, name: str, program: str) -> None:
 def _run(command: list[str], folder: str) -> int:
     quiet = subprocess.DEVNULL
     return subprocess.call(command, cwd=folder, stdin=quiet, stdout=quiet, stderr=quiet, timeout=300)
+
+
+@dataclass
+class Server:
+    """A server of one port, whose data lie in ``folder``; each kind says how it starts."""
+
+    root: Path
+    folder: Path
+    port: int
+    program: programs.Program | None = None
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+        raise NotImplementedError
+
+    def run(self, command: list[str], ready: Callable[[], object]) -> None:
+        """Start its program, and wait until it is ready."""
+        self.program = programs.start(command, self.folder, environment(self.root))
+        programs.wait_until(ready, self.program, self.folder, 60)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would; what it stored stays."""
+        if self.program is not None:
+            programs.stop(self.program, gently_s=0)
+
+
+Kind = TypeVar("Kind", bound=Server)
+
+
+@contextmanager
+def held(kind: type[Kind], name: str, program: str) -> Iterator[Kind]:
+    """A server for as long as the block runs; nothing is left of it."""
+    root = fetch(name, program)
+    folder = Path(tempfile.mkdtemp(prefix=f"orrery-{name}-"))
+    server = kind(root, folder, programs.free_ports(1)[0])
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def fetch_or_skip(name: str, program: str) -> None:
+    """Where it cannot be had, the tests that ask for it are skipped, by name."""
+    try:
+        fetch(name, program)
+    except cache.MissingServerError as error:
+        cache.skip(error)

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.servers import cache, debian, programs
+from tests.servers import debian, programs
 
 _PROGRAM = "usr/sbin/mosquitto"
 _KEPT = ("persistence true", "max_queued_messages 0", "max_inflight_messages 1000")
 
 
 @dataclass
-class Mosquitto:
+class Mosquitto(debian.Server):
     """A running server."""
-
-    root: Path
-    folder: Path
-    port: int
-    program: programs.Program | None = None
 
     @property
     def url(self) -> str:
@@ -54,40 +46,24 @@ class Mosquitto:
         lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", f"user {user}", *_KEPT]
         (self.folder / "conf").write_text("\n".join([*lines, f"persistence_location {self.folder}/", ""]))
         command = [str(self.root / _PROGRAM), "-c", str(self.folder / "conf")]
-        self.program = programs.start(command, self.folder, debian.environment(self.root))
-        programs.wait_until(lambda: self.connect().disconnect(), self.program, self.folder, 60)
+        self.run(command, lambda: self.connect().disconnect())
 
     def stop(self) -> None:
         """End it well: what it keeps for others is written only then."""
         if self.program is not None:
             programs.stop(self.program, gently_s=30)
 
-    def kill(self) -> None:
-        """End it at once, as a crash would; what it stored stays."""
-        if self.program is not None:
-            programs.stop(self.program, gently_s=0)
-
 
 @contextmanager
 def running() -> Iterator[Mosquitto]:
     """A server for as long as the block runs; nothing is left of it."""
-    root = debian.fetch("mosquitto", _PROGRAM)
-    folder = Path(tempfile.mkdtemp(prefix="orrery-mqtt-"))
-    server = Mosquitto(root, folder, programs.free_ports(1)[0])
-    try:
-        server.start()
+    with debian.held(Mosquitto, "mosquitto", _PROGRAM) as server:
         yield server
-    finally:
-        server.kill()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def mosquitto() -> Iterator[Mosquitto]:
     """One server for all tests of a session. Where it cannot be had they are skipped, by name."""
-    try:
-        debian.fetch("mosquitto", _PROGRAM)
-    except cache.MissingServerError as error:
-        cache.skip(error)
+    debian.fetch_or_skip("mosquitto", _PROGRAM)
     with running() as server:
         yield server

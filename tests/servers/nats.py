@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.servers import cache, debian, programs
+from tests.servers import debian
 
 T = TypeVar("T")
 
@@ -20,13 +17,8 @@ _PROGRAM = "usr/sbin/nats-server"
 
 
 @dataclass
-class Nats:
+class Nats(debian.Server):
     """A running server."""
-
-    root: Path
-    folder: Path
-    port: int
-    program: programs.Program | None = None
 
     @property
     def url(self) -> str:
@@ -51,17 +43,11 @@ class Nats:
         """Start it; returns when it answers."""
         network = ["-a", "127.0.0.1", "-p", str(self.port)]
         command = [str(self.root / _PROGRAM), *network, "-js", "-sd", str(self.folder / "data")]
-        self.program = programs.start(command, self.folder, debian.environment(self.root))
 
         async def ready(_: Any, js: Any) -> None:
             await js.account_info()
 
-        programs.wait_until(lambda: self.ask(ready), self.program, self.folder, 60)
-
-    def kill(self) -> None:
-        """End it at once, as a crash would; what it stored stays."""
-        if self.program is not None:
-            programs.stop(self.program, gently_s=0)
+        self.run(command, lambda: self.ask(ready))
 
 
 async def _quiet(error: Exception) -> None:
@@ -71,23 +57,13 @@ async def _quiet(error: Exception) -> None:
 @contextmanager
 def running() -> Iterator[Nats]:
     """A server for as long as the block runs; nothing is left of it."""
-    root = debian.fetch("nats", _PROGRAM)
-    folder = Path(tempfile.mkdtemp(prefix="orrery-nats-"))
-    server = Nats(root, folder, programs.free_ports(1)[0])
-    try:
-        server.start()
+    with debian.held(Nats, "nats", _PROGRAM) as server:
         yield server
-    finally:
-        server.kill()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def nats() -> Iterator[Nats]:
     """One server for all tests of a session. Where it cannot be had they are skipped, by name."""
-    try:
-        debian.fetch("nats", _PROGRAM)
-    except cache.MissingServerError as error:
-        cache.skip(error)
+    debian.fetch_or_skip("nats", _PROGRAM)
     with running() as server:
         yield server
