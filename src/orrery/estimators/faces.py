@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from orrery.data.table import Table, read
+from orrery.data.window_step import WindowStep
 from orrery.errors import SchemaError, SettingsError
 from orrery.estimators.spark_frame import answer_frame, is_frame
 
@@ -54,10 +55,9 @@ def with_windows(model: Model, table: Table) -> Table:
     windows = model.signature.windows
     if windows is None or not model.signature.lacks_windows(table.schema.names):
         return table
-    settings = windows.to_dict() | {"windows": windows.windows}
-    if windows.arrival not in table.schema.names:
-        settings["arrival"] = ""  # rows of the past came in the order of their times, as far as is known
-    return table.windows(*settings.pop("windows"), **settings)
+    # Without their column of arrival, rows of the past came in the order of their times, as far as is known.
+    known = windows if windows.arrival in table.schema.names else windows.replace(arrival="")
+    return Table(table.source, (*table.steps, WindowStep(known)))
 
 
 def _arrow(model: Model, table: pa.Table) -> pa.Table:
